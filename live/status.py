@@ -1,0 +1,123 @@
+"""What the worker says about itself, and whether that is healthy. [P]"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One observation of the worker, written each tick to live.worker_status and served by /health.
+
+    state: starting | standby | reconciling | running | draining | stopped. Times are aware UTC.
+    tick_bound_seconds: a last tick older than this is a stalled loop. equity_quote: decimal text.
+    """
+
+    state: str
+    observed_at: datetime
+    scope: str = ""
+    epoch: int | None = None
+    holder: str | None = None
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+    started_at: datetime | None = None
+    lease_fresh: bool = False
+    last_tick_at: datetime | None = None
+    tick_bound_seconds: float = 60.0
+    database_readable: bool = True
+    venue_readable: bool = True
+    reconciled: bool = False
+    halted: bool = False
+    halt_reason: str | None = None
+    unprotected: tuple[str, ...] = ()
+    naked_seconds_max: float = 0.0
+    unknown_orders: int = 0
+    open_positions: int = 0
+    live_orders: int = 0
+    equity_quote: str | None = None
+    last_action: str = ""
+    standby_for: str | None = None
+    counters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The halt latch: while halted no new entries, exits and stops stay. id: its row, None if never set."""
+
+    halted: bool = False
+    reason: str | None = None
+    who: str | None = None
+    at: datetime | None = None
+    id: int | None = None
+
+
+def age_seconds(then: datetime | None, now: datetime) -> float | None:
+    return None if then is None else round((now - then).total_seconds(), 3)
+
+
+def problems(status: Status, now: datetime) -> list[str]:
+    """Why the worker is not healthy; [] when it is. A standby is healthy: it waits, as it should."""
+    if status.state == "standby":
+        return []
+    found: list[str] = []
+    if not status.lease_fresh:
+        found.append("lease not held or not fresh")
+    if not status.database_readable:
+        found.append("database not readable")
+    if not status.venue_readable:
+        found.append("venue not readable")
+    if not status.reconciled:
+        found.append("not reconciled yet")
+    if status.unprotected:
+        found.append(f"unprotected positions: {', '.join(status.unprotected)}")
+    if status.last_tick_at is None:
+        found.append("no tick yet")
+    elif (age_seconds := (now - status.last_tick_at).total_seconds()) > status.tick_bound_seconds:
+        found.append(f"last tick {age_seconds:.0f} s ago, bound {status.tick_bound_seconds:.0f} s")
+    return found
+
+
+def ready(status: Status, now: datetime) -> bool:
+    """Ready to do its work: running and healthy; a standby is live but not ready."""
+    return status.state == "running" and not problems(status, now)
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Status)
+
+
+def encode_status(status: Status) -> str:
+    """The status as one JSON object; times as ISO 8601 with offset."""
+    return json.dumps(as_dict(status))
+
+
+def decode_status(payload: str) -> Status:
+    """The status back; fields a newer worker added are ignored. Raises ValueError on what is not a status."""
+    status: Status = _adapter().validate_json(payload)
+    return status
+
+
+def as_dict(status: Status) -> dict[str, Any]:
+    """Plain JSON values under the field names, for people and machines; it holds no secret."""
+    return {item.name: _plain(getattr(status, item.name)) for item in fields(status)}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case tuple():
+            return list(value)
+        case Mapping():
+            return dict(value)
+        case _:
+            return value
