@@ -1,0 +1,220 @@
+"""What we believe: the fold of the journal into positions, orders and the durable risk counters. [P]
+
+Peak equity, the day's first equity, loss streaks, frozen symbols and cooldowns are folds too, so that no restart
+forgives them (I12, W25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from live.events import (
+    Adopted,
+    CancelIntended,
+    Corrected,
+    Decided,
+    EquityObserved,
+    Event,
+    ExternalFill,
+    Filled,
+    IntentApproved,
+    OrderAccepted,
+    OrderCancelled,
+    OrderIntended,
+    OrderRejected,
+    OrderUnknown,
+    SymbolFrozen,
+    SymbolThawed,
+    WorkerStarted,
+    WorkerStopped,
+)
+from live.model import Leg
+from live.position import IllegalTransition, Order, Phase, Position, apply, opened
+
+CLOSED_KEPT = 200
+FILL_OVERLAP = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Equity:
+    """Account equity marks in quote currency; day_start is the first observation of the UTC day."""
+
+    last: Decimal
+    at: datetime
+    peak: Decimal
+    day_start: Decimal
+
+    @property
+    def drawdown_pct(self) -> Decimal:
+        return (self.peak - self.last) / self.peak * 100 if self.peak > 0 else Decimal(100)
+
+    @property
+    def day_loss_pct(self) -> Decimal:
+        return (self.day_start - self.last) / self.day_start * 100 if self.day_start > 0 else Decimal(100)
+
+
+class Book:
+    """The worker's memory. Changed only by `apply`, always after the event was committed to the journal."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, Position] = {}
+        self.frozen: dict[str, str] = {}
+        self.decided: dict[str, datetime] = {}
+        self.equity: Equity | None = None
+        self.loss_streak = 0
+        self.last_loss_at: datetime | None = None
+        self.closed_at: dict[str, datetime] = {}
+        self.naked_seconds_max = 0.0
+        self.last_event_at: datetime | None = None
+        self._position_of_order: dict[str, str] = {}
+        self._order_of_venue_id: dict[str, str] = {}
+        self._fill_ids: set[str] = set()
+
+    # --- reading
+
+    @property
+    def orders(self) -> Mapping[str, Order]:
+        return {cid: order for position in self.positions.values() for cid, order in position.orders.items()}
+
+    def open_positions(self) -> list[Position]:
+        return [position for position in self.positions.values() if position.closed_at is None]
+
+    def position_on(self, symbol: str) -> Position | None:
+        """The one open position of a symbol (invariant A), entries in flight included (I6)."""
+        return next((position for position in self.open_positions() if position.symbol == symbol), None)
+
+    def working_orders(self) -> list[Order]:
+        return [order for position in self.open_positions() for order in position.orders.values() if order.is_working]
+
+    def order_of(self, client_order_id: str | None, venue_order_id: str | None) -> Order | None:
+        """Our order behind what the venue speaks of; fills often carry only the venue's id."""
+        cid = client_order_id if client_order_id in self._position_of_order else None
+        cid = cid or self._order_of_venue_id.get(venue_order_id or "")
+        if cid is None:
+            return None
+        position = self.positions.get(self._position_of_order[cid])
+        return position.orders[cid] if position else None
+
+    def is_ours(self, client_order_id: str | None, venue_order_id: str | None) -> bool:
+        return client_order_id in self._position_of_order or venue_order_id in self._order_of_venue_id
+
+    def knows_fill(self, fill_id: str) -> bool:
+        return fill_id in self._fill_ids
+
+    def needs_haste(self) -> bool:
+        """Whether something is under way that a slow look would leave naked or undecided."""
+        return any(
+            position.phase is not Phase.PROTECTED or position.working(Leg.ENTRY) or _replaces_stop(position)
+            for position in self.open_positions()
+        )
+
+    def fills_since(self, started_at: datetime) -> datetime:
+        """From when on fills may be unknown to us: the last full reading or the oldest working order, with overlap."""
+        marks = [order.intended_at for order in self.working_orders()]
+        marks.append(self.equity.at if self.equity else started_at)
+        return min(marks) - FILL_OVERLAP
+
+    def note_equity(self, last: Decimal) -> None:
+        """The newest equity between two journalled marks; it moves no mark, only what they are compared with."""
+        if self.equity is not None:
+            self.equity = replace(self.equity, last=last)
+
+    # --- folding
+
+    def apply(self, event: Event) -> None:
+        """Fold one committed event. Raises IllegalTransition when it contradicts what was folded before."""
+        match event:
+            case IntentApproved() | Adopted():
+                self._open(event)
+            case OrderIntended(spec=spec):
+                self._position_of_order[spec.client_order_id] = spec.position_id
+                self._move(spec.position_id, event)
+            case OrderAccepted(client_order_id=cid, venue_order_id=venue_order_id):
+                self._order_of_venue_id[venue_order_id] = cid
+                self._move(self._owner(cid), event)
+            case Filled(client_order_id=cid, fill=fill):
+                self._order_of_venue_id[fill.venue_order_id] = cid
+                self._fold_fill(self._owner(cid), event, fill.fill_id)
+            case ExternalFill(position_id=position_id, fill=fill):
+                self._fold_fill(position_id, event, fill.fill_id)
+            case (
+                OrderRejected(client_order_id=cid)
+                | OrderUnknown(client_order_id=cid)
+                | CancelIntended(client_order_id=cid)
+                | OrderCancelled(client_order_id=cid)
+            ):
+                self._move(self._owner(cid), event)
+            case Corrected(position_id=position_id):
+                self._move(position_id, event)
+            case SymbolFrozen(symbol=symbol, reason=reason):
+                self.frozen[symbol] = reason
+            case SymbolThawed(symbol=symbol):
+                self.frozen.pop(symbol, None)
+            case Decided(symbol=symbol, closed_at=closed_at):
+                self.decided[symbol] = max(closed_at, self.decided.get(symbol, closed_at))
+            case EquityObserved():
+                self.equity = _marked(self.equity, event)
+            case WorkerStarted() | WorkerStopped():
+                pass
+        self.last_event_at = event.at
+
+    def _owner(self, client_order_id: str) -> str:
+        try:
+            return self._position_of_order[client_order_id]
+        except KeyError:
+            raise IllegalTransition(f"no order {client_order_id} was ever intended") from None
+
+    def _open(self, event: IntentApproved | Adopted) -> None:
+        position = opened(event)
+        if position.id in self.positions or self.position_on(position.symbol):
+            raise IllegalTransition(f"a position on {position.symbol} is open already")
+        self.positions[position.id] = position
+
+    def _fold_fill(self, position_id: str, event: Event, fill_id: str) -> None:
+        if fill_id in self._fill_ids:  # venues repeat themselves; a fill counts once (G)
+            return
+        self._fill_ids.add(fill_id)
+        self._move(position_id, event)
+
+    def _move(self, position_id: str, event: Event) -> None:
+        before = self.positions.get(position_id)
+        if before is None:
+            raise IllegalTransition(f"{event.kind} speaks of a position {position_id} that is not in the book")
+        after = apply(before, event)
+        self.positions[position_id] = after
+        self.naked_seconds_max = max(self.naked_seconds_max, after.naked_seconds)
+        if before.closed_at is None and after.closed_at is not None:
+            self._close(after)
+
+    def _close(self, position: Position) -> None:
+        if position.entered_qty > 0 and position.closed_at:
+            self.closed_at[position.symbol] = position.closed_at
+            lost = position.realised_quote < 0
+            self.loss_streak = self.loss_streak + 1 if lost else 0
+            self.last_loss_at = position.closed_at if lost else self.last_loss_at
+        closed = [each.id for each in self.positions.values() if each.closed_at is not None]
+        for oldest in closed[:-CLOSED_KEPT]:
+            del self.positions[oldest]
+
+
+def _replaces_stop(position: Position) -> bool:
+    return len(position.working(Leg.STOP)) != 1
+
+
+def _marked(equity: Equity | None, event: EquityObserved) -> Equity:
+    seen = event.equity_quote
+    if equity is None or event.rebased:
+        return Equity(last=seen, at=event.at, peak=seen, day_start=seen)
+    same_day = event.at.date() == equity.at.date()
+    return Equity(last=seen, at=event.at, peak=max(equity.peak, seen), day_start=equity.day_start if same_day else seen)
+
+
+def fold(events: Iterable[Event]) -> Book:
+    """The book after all events, oldest first."""
+    book = Book()
+    for event in events:
+        book.apply(event)
+    return book

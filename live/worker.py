@@ -1,0 +1,196 @@
+"""What the production worker is made of: health, schema, lease, journal, venue, LiveTrading; and how it ends. [S]"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import FrameType
+
+from live import logs
+from live.alerts import Alerter
+from live.clock import SystemClock
+from live.health import HealthServer, make_app, package_version
+from live.journal import PostgresJournal
+from live.live_trading import Identity, LiveTrading
+from live.schema import SETS
+from live.settings import Settings
+from live.status import Status
+from live.venue import open_venue
+from prodsafe import lease as leases
+from prodsafe.environment import Environment
+from prodsafe.errors import ExitCode, Refusal, SchemaNotReady
+from prodsafe.lease import Lease, LeaseTiming, Waiting
+from prodsafe.lease_model import scope_hash
+from prodsafe.migrations import check_schema, load
+from prodsafe.output import refuse
+from prodsafe.postgres import connect
+
+log = logs.get_logger("worker")
+
+
+class Board:
+    """The last published status; the health server's thread reads it at any time."""
+
+    def __init__(self) -> None:
+        self.version = package_version()
+        self._read: Callable[[], Status] = self._starting("starting")
+
+    def read(self) -> Status:
+        return self._read()
+
+    def show(self, read: Callable[[], Status]) -> None:
+        self._read = read
+
+    def wait(self, waiting: Waiting) -> None:
+        """Progress of the lease: a standby is live but not ready; a grace is part of starting."""
+        state = "standby" if waiting.phase == "held" else "starting"
+        log.info("lease", state=state, progress=waiting.as_text())
+        self._read = self._starting(state, waiting.as_text())
+
+    def _starting(self, state: str, standby_for: str | None = None) -> Callable[[], Status]:
+        return lambda: Status(
+            state=state,
+            observed_at=datetime.now(UTC),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=self.version,
+            standby_for=standby_for,
+        )
+
+
+def run_worker(env: Environment, settings: Settings) -> int:
+    """The worker after its gates: returns 0 after a clean stop; raises what ends it otherwise (prodsafe.errors)."""
+    logs.configure()
+    signal.signal(signal.SIGTERM, _interrupt)
+    board = Board()
+    with _health(env, board):
+        _require_schema(env)
+        lease = _take_lease(env, settings, board)
+        log.info("lease taken", scope=lease.scope, epoch=lease.token.epoch, clean=lease.predecessor_clean)
+        try:
+            stopped_sending = asyncio.run(_trade(env, settings, lease, board))
+        except BaseException:
+            lease.abandon()  # somebody may still hear a request of ours: the successor waits out the grace
+            raise
+        if stopped_sending:
+            lease.release("stopped")
+        else:
+            lease.abandon()
+    log.info("stopped", released=stopped_sending)
+    return ExitCode.OK
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Before the loop runs, SIGTERM ends the process as Ctrl-C does: cleanly, with exit code 0."""
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _health(env: Environment, board: Board) -> Iterator[None]:
+    if not env.with_health:
+        yield
+        return
+    with HealthServer(make_app(board.read), env.health_host, env.port) as server:
+        log.info("health", host=server.address[0], port=server.address[1])
+        yield
+
+
+def _require_schema(env: Environment) -> None:
+    with connect(env.database_url or "", application_name="live/boot") as connection:
+        refusals = check_schema(connection, SETS)
+    if refusals:
+        raise SchemaNotReady(*refusals)
+
+
+def _take_lease(env: Environment, settings: Settings, board: Board) -> Lease:
+    """Both scopes: neither renaming the account nor sharing its key evades the lease."""
+    account = leases.account_scope(env.exchange_id, env.exchange_account or "", env.environment or "")
+    key = leases.key_scope(env.exchange_id, env.exchange_api_key or "")
+    versions = {each.name: load(each)[-1].version for each in SETS}
+    return leases.acquire(
+        env.lock_database_url or "",
+        [account, key],
+        timing=lease_timing(settings),
+        wait_seconds=env.lock_wait_seconds,
+        on_wait=board.wait,
+        on_lost=_lost,
+        version=board.version,
+        schema_range={name: (version, version) for name, version in versions.items()},
+        same_database_as=env.database_url,
+    )
+
+
+def lease_timing(settings: Settings) -> LeaseTiming:
+    return LeaseTiming(
+        length_seconds=settings.live_lease_seconds,
+        beat_seconds=settings.live_beat_seconds,
+        request_expiry_seconds=settings.live_request_expiry_seconds,
+        clock_skew_seconds=settings.live_clock_skew_seconds,
+        margin_seconds=settings.live_grace_margin_seconds,
+    )
+
+
+def _lost(refusal: Refusal) -> None:
+    """Called from the lease's own thread: sends are refused already, and the process ends within half a second."""
+    refuse([refusal])
+
+
+async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board) -> bool:
+    """Trade until asked to stop. Returns whether nothing of ours can still be on its way to the venue."""
+    alerter = Alerter(env.alert_webhook_url)
+    alerter.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(alerter.stop)
+        journal = await PostgresJournal.open(
+            env.database_url or "", scope=lease.scope, epoch=lease.token.epoch, holder=lease.token.holder
+        )
+        stack.push_async_callback(journal.close)
+        venue = open_venue(
+            env.exchange_id,
+            api_key=env.exchange_api_key or "",
+            api_secret=env.exchange_api_secret or "",
+            api_password=env.exchange_api_password,
+            sandbox=env.exchange_sandbox,
+            url=env.exchange_url,
+            send_timeout_seconds=settings.live_request_timeout_seconds,
+            cancel_expiry_seconds=settings.live_request_expiry_seconds,
+        )
+        stack.push_async_callback(venue.close)
+        trading = LiveTrading(
+            settings=settings,
+            identity=_identity(lease, board.version),
+            journal=journal,
+            venue=venue,
+            clock=SystemClock(),
+            permit=lease.permit,
+            lease_is_fresh=lambda: lease.is_fresh,
+            narrate=lambda text: log.info("tick", action=text),
+            alert=lambda text: alerter.alert(text, text, urgent=True),
+        )
+        board.show(lambda: replace(trading.status, lease_fresh=lease.is_fresh))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, trading.stop)
+        await trading.boot()
+        await asyncio.to_thread(lease.activate)
+        log.info("trading", epoch=lease.token.epoch, symbols=settings.live_symbols)
+        await trading.run()
+        return not trading.has_undecided_orders()
+
+
+def _identity(lease: Lease, version: str) -> Identity:
+    return Identity(
+        scope=lease.scope,
+        scope_hash=scope_hash(lease.scope),
+        epoch=lease.token.epoch,
+        holder=str(lease.token.holder),
+        predecessor_clean=lease.predecessor_clean,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=version,
+    )
