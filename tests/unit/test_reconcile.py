@@ -1,0 +1,224 @@
+"""Book beside venue: what each difference means. Nothing is destroyed that is not understood (I3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from live import reconcile
+from live.book import Book, fold
+from live.events import (
+    Adopted,
+    Corrected,
+    Event,
+    ExternalFill,
+    Filled,
+    OrderAccepted,
+    OrderCancelled,
+    OrderRejected,
+    OrderUnknown,
+    SymbolFrozen,
+    SymbolThawed,
+)
+from live.model import Fill, Leg, VenueOrder, VenueOrderStatus, VenuePosition
+from live.reconcile import ForeignPolicy, Reading
+from tests.builders import (
+    BTC,
+    T0,
+    approved,
+    at,
+    d,
+    fill,
+    filled,
+    instrument,
+    intended,
+    live,
+    spec,
+    ticker,
+    venue_order,
+    venue_position,
+)
+
+ENTRY, STOP = spec(Leg.ENTRY, 1), spec(Leg.STOP, 2)
+HELD: list[Event] = [approved(), *live(ENTRY), filled(ENTRY), *live(STOP, 2)]
+ADOPT = ForeignPolicy(adopt=True, stop_pct=d(2))
+ALLOWANCE = timedelta(seconds=1)
+
+
+def reading(
+    positions: Iterable[VenuePosition] = (),
+    open_orders: Iterable[VenueOrder] = (),
+    fills: Iterable[Fill] = (),
+    seconds: float = 10,
+) -> Reading:
+    return Reading(at(seconds), list(positions), list(open_orders), list(fills))
+
+
+def mended(book: Book, seen: Reading, policy: ForeignPolicy = ADOPT) -> tuple[Event, ...]:
+    return reconcile.mend_size(BTC, book, seen, {BTC: instrument()}, {BTC: ticker("100")}, policy, "ps-abc-2-1").events
+
+
+def test_open_orders_acknowledge_what_we_never_heard_about() -> None:
+    """Unknown is resolved by evidence, not by a second submit (W29)."""
+    unknown = OrderUnknown(at=at(3), client_order_id=ENTRY.client_order_id, reason="timeout")
+    book = fold([approved(), intended(ENTRY), unknown])
+
+    (event,) = reconcile.acknowledged(book, reading(open_orders=[venue_order(ENTRY)]))
+
+    assert isinstance(event, OrderAccepted)
+    assert event.venue_order_id == f"v-{ENTRY.client_order_id}"
+
+
+def test_an_order_absent_from_the_open_orders_is_looked_up_not_believed_gone() -> None:
+    """I37: absence from open orders is not evidence."""
+    book = fold(HELD)
+
+    assert [order.spec for order in reconcile.to_look_up(book, reading())] == [STOP]
+    assert reconcile.to_look_up(book, reading(open_orders=[venue_order(STOP)])) == []
+
+
+def test_found_nowhere_after_its_expiry_an_unheard_order_never_arrived() -> None:
+    order = fold([approved(), intended(ENTRY)]).orders[ENTRY.client_order_id]
+
+    too_early = reconcile.resolved(order, None, looked_at=at(2.9), allowance=ALLOWANCE)
+    (proven,) = reconcile.resolved(order, None, looked_at=at(3.1), allowance=ALLOWANCE)
+
+    assert too_early == []
+    assert isinstance(proven, OrderRejected) and proven.code == "never-arrived"
+
+
+def test_found_nowhere_a_live_order_is_still_live() -> None:
+    order = fold(HELD).orders[STOP.client_order_id]
+
+    assert reconcile.resolved(order, None, looked_at=at(900), allowance=ALLOWANCE) == []
+
+
+def test_a_reducing_order_that_stays_gone_may_be_replaced_and_an_entry_may_not() -> None:
+    """I40: heal first; a doubled stop only reduces, a doubled entry is a second position."""
+    stop = fold(HELD).orders[STOP.client_order_id]
+    entry = fold([approved(), *live(ENTRY)]).orders[ENTRY.client_order_id]
+
+    assert isinstance(reconcile.vanished(stop, looked_at=at(9)), OrderCancelled)
+    assert reconcile.vanished(entry, looked_at=at(9)) is None
+
+
+def test_a_cancel_with_unread_fills_waits_for_the_fills() -> None:
+    order = fold([approved(), *live(ENTRY)]).orders[ENTRY.client_order_id]
+    found = venue_order(ENTRY, status=VenueOrderStatus.CANCELLED, filled_qty=d("0.5"))
+
+    assert reconcile.resolved(order, found, looked_at=at(9), allowance=ALLOWANCE) == []
+
+
+def test_a_status_word_nobody_knows_is_alive() -> None:
+    """I39: `entered_book` read as dead caused a false kill."""
+    unknown = OrderUnknown(at=at(3), client_order_id=ENTRY.client_order_id, reason="?")
+    order = fold([approved(), intended(ENTRY), unknown]).orders[ENTRY.client_order_id]
+
+    (event,) = reconcile.resolved(
+        order, venue_order(ENTRY, status=VenueOrderStatus.UNKNOWN), looked_at=at(9), allowance=ALLOWANCE
+    )
+
+    assert isinstance(event, OrderAccepted)
+
+
+def test_a_stop_that_filled_is_a_fill_not_a_mystery() -> None:
+    """I37."""
+    book = fold(HELD)
+
+    (event,) = reconcile.new_fills(book, reading(fills=[fill(STOP, "1", "90", 8)]))
+
+    assert isinstance(event, Filled) and event.client_order_id == STOP.client_order_id
+
+
+def test_known_fills_are_not_reported_again() -> None:
+    book = fold(HELD)
+
+    assert reconcile.new_fills(book, reading(fills=[fill(ENTRY)])) == []
+
+
+def test_a_fill_by_a_person_at_the_web_page_reduces_our_position() -> None:
+    by_hand = fill(spec(Leg.EXIT, 77), "0.5", "105", 8, fill_id="web")
+
+    (event,) = reconcile.new_fills(fold(HELD), reading(fills=[by_hand]))
+
+    assert isinstance(event, ExternalFill)
+
+
+def test_an_unexplained_fill_waits_while_an_order_of_its_symbol_is_undecided() -> None:
+    exit_order = spec(Leg.EXIT, 9)
+    book = fold([*HELD, intended(exit_order, 5)])
+
+    assert reconcile.new_fills(book, reading(fills=[fill(exit_order, seconds=6)])) == []
+
+
+def test_a_difference_in_size_needs_two_readings() -> None:
+    """W3: one degraded reply was read as flat and every stop was cancelled."""
+    book = fold(HELD)
+    first = reconcile.mismatches(book, reading())
+
+    assert reconcile.confirmed({}, first) == []
+    assert reconcile.confirmed(first, reconcile.mismatches(book, reading())) == [BTC]
+
+
+def test_agreement_is_no_mismatch() -> None:
+    assert reconcile.mismatches(fold(HELD), reading([venue_position("1")])) == {}
+
+
+def test_undecided_orders_postpone_the_comparison() -> None:
+    book = fold([*HELD, intended(spec(Leg.EXIT, 9), 5)])
+
+    assert reconcile.mismatches(book, reading()) == {}
+
+
+def test_a_foreign_position_is_adopted_with_a_stop() -> None:
+    """I3: real positions were closed at startup because we did not know them."""
+    (event,) = mended(Book(), reading([venue_position("3", price="100")]))
+
+    assert isinstance(event, Adopted)
+    assert (event.qty, event.stop_price) == (d(3), d(98))
+
+
+def test_or_its_symbol_is_frozen_as_settings_say_and_thaws_when_it_is_gone() -> None:
+    freeze = ForeignPolicy(adopt=False, stop_pct=d(2))
+    book = Book()
+
+    (event,) = mended(book, reading([venue_position("3")]), freeze)
+    assert isinstance(event, SymbolFrozen)
+    book.apply(event)
+
+    assert mended(book, reading([venue_position("3")]), freeze) == (), "said once"
+    (thaw,) = reconcile.thawed(book, reading())
+    assert isinstance(thaw, SymbolThawed)
+
+
+def test_a_position_confirmed_gone_is_corrected_to_flat() -> None:
+    (event,) = mended(fold(HELD), reading())
+
+    assert isinstance(event, Corrected) and event.qty == 0
+
+
+def test_an_order_in_our_name_that_we_never_wrote_freezes_its_symbol() -> None:
+    stranger = venue_order(ENTRY, client_order_id="ps-abc-9-1-e", venue_order_id="v-x")
+
+    (finding,) = reconcile.unexplained_orders(Book(), reading(open_orders=[stranger]), "abc")
+
+    assert isinstance(finding.events[0], SymbolFrozen)
+
+
+def test_a_persons_own_orders_are_left_alone() -> None:
+    theirs = venue_order(ENTRY, client_order_id="my-web-order", venue_order_id="v-y")
+
+    assert reconcile.unexplained_orders(Book(), reading(open_orders=[theirs]), "abc") == []
+
+
+def test_reconciling_twice_finds_nothing_the_second_time() -> None:
+    """nautilus 3878: reconcile twice, identical result."""
+    book = fold([approved(), *live(ENTRY)])
+    seen = reading([venue_position("1")], fills=[fill(ENTRY)])
+
+    for event in reconcile.new_fills(book, seen):
+        book.apply(event)
+
+    assert reconcile.new_fills(book, seen) == []
+    assert reconcile.mismatches(book, seen) == {}
+    assert T0 < seen.began_at
