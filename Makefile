@@ -1,17 +1,57 @@
-# Each target makes or updates its own .venv first; nothing is installed system-wide except what `system` names.
+# Each target makes or updates its own .venv first. Only `system` touches the machine, and says what it would need.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+BENCH_VENV := .venv-bench
+BENCH_PY := $(BENCH_VENV)/bin/python
+BENCH_STAMP := $(BENCH_VENV)/.installed
+PIP := -m pip install --quiet --disable-pip-version-check
+BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/*.py))
 
-.PHONY: help venv demo test lint bench clean
+.DEFAULT_GOAL := help
+.PHONY: help venv system demo test lint format bench $(addprefix bench-,$(BENCHES))
+
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24'
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[live,migrate,dashboard,demo,dev]'
-	touch $(STAMP)
+	$(PY) $(PIP) --upgrade 'pip>=24,<27'
+	$(PY) $(PIP) --editable '.[live,migrate,dashboard,demo,dev]'
+	@touch $(STAMP)
+
+$(BENCH_STAMP): pyproject.toml
+	test -x $(BENCH_PY) || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_PY) $(PIP) --upgrade 'pip>=24,<27'
+	$(BENCH_PY) $(PIP) --editable '.[live,migrate,demo,bench]'
+	@touch $(BENCH_STAMP)
 
 venv: $(STAMP)  ## the virtual environment .venv with every extra but bench
+
+system:  ## the Debian packages that the browser test needs (installs them when it may)
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    chromium chromium-driver >/dev/null; \
+	else echo "the browser test needs: apt-get install chromium chromium-driver" >&2; exit 1; fi
+
+demo: venv  ## the whole story on an embedded PostgreSQL and a simulated venue (KEEP=1 leaves it running)
+	@$(PY) -m live.demo $(if $(KEEP),--keep)
+
+test: venv system  ## the whole test suite
+	$(PY) -m pytest
+
+lint: venv  ## ruff and mypy --strict
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: venv  ## ruff's formatter and safe fixes
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(addprefix bench-,$(BENCHES))  ## every benchmark, side by side with its peers; bench-NAME for one
+
+$(addprefix bench-,$(BENCHES)): bench-%: $(BENCH_STAMP)
+	@$(BENCH_PY) bench/$*.py

@@ -8,7 +8,7 @@ from live.outcome import has_table
 from live.settings import CONTRADICTING_LIMITS, KNOWN_SETTINGS, MALFORMED_SETTING, read_settings
 from prodsafe.environment import Environment
 from prodsafe.errors import Refusal, RefusalKind
-from prodsafe.gates import GATES, Gate, Surroundings, names_gate_for
+from prodsafe.gates import GATES, Gate, Surroundings, settings_gate
 
 VENUE_WITHOUT_TABLE = RefusalKind("G42", "venue-without-outcome-table")
 
@@ -32,7 +32,7 @@ def _venue_is_known(env: Environment, _: Surroundings) -> Iterable[Refusal]:
 
 LIVE_GATES: tuple[Gate, ...] = (
     *GATES,
-    names_gate_for(KNOWN_SETTINGS),
+    settings_gate(KNOWN_SETTINGS),
     _settings_of(MALFORMED_SETTING),
     _settings_of(CONTRADICTING_LIMITS),
     Gate(VENUE_WITHOUT_TABLE, _venue_is_known),

@@ -157,7 +157,6 @@ class LiveTrading:
 
     async def tick(self) -> None:
         """One look and everything that follows from it."""
-        self._actions = []
         self._latch = await self._journal.latch()
         try:
             look = await self._look()
@@ -186,6 +185,7 @@ class LiveTrading:
         left = [f"{position.symbol} {position.phase}" for position in self.book.open_positions()]
         await self._execution.record(WorkerStopped(at=self._clock.now(), reason=f"stopped; holds {left or 'nothing'}"))
         self._observe(state="stopped")
+        self._log_actions()
         await self._save_status()
 
     async def _drain_once(self) -> None:
@@ -250,6 +250,7 @@ class LiveTrading:
             look = await self._look()
             await self._reconcile(look)
             await self._protect()
+            self._log_actions()
             undecided = [order for order in self.book.working_orders() if order.is_unresolved]
             if not undecided and not self._mismatches:
                 await self._check_limits(look)
@@ -286,7 +287,7 @@ class LiveTrading:
         record, reading = self._execution.record, look.reading
         await record(*reconcile.acknowledged(self.book, reading))
         await self._look_up(reading)
-        await record(*reconcile.new_fills(self.book, reading))
+        await self._take_fills(reading)
         differing = reconcile.mismatches(self.book, reading)
         for symbol in reconcile.confirmed(self._mismatches, differing):
             await self._mend_size(symbol, look)
@@ -317,6 +318,17 @@ class LiveTrading:
                 events = [gone] if gone else events
                 self._alert(f"{cid} is live in our book and nowhere at the venue")
             await self._execution.record(*events)
+
+    async def _take_fills(self, reading: reconcile.Reading) -> None:
+        held = [position.id for position in self.book.open_positions() if position.qty > 0]
+        for event in reconcile.new_fills(self.book, reading):
+            await self._execution.record(event)
+            fill = event.fill
+            self._narrate(f"filled {fill.side} {fill.qty} {fill.symbol} at {fill.price}")
+        for position_id in held:
+            position = self.book.positions[position_id]
+            if position.qty == 0:
+                self._narrate(f"{position.symbol} {position.side} is flat, realised {position.realised_quote:+.2f}")
 
     async def _mend_size(self, symbol: str, look: Look) -> None:
         policy = reconcile.ForeignPolicy(
@@ -448,8 +460,12 @@ class LiveTrading:
             counters={"ticks_total": float(self._ticks)},
         )
         await self._save_status()
-        if not self._actions:
-            self._narrate_outside(self.status.last_action)
+        self._log_actions()
+
+    def _log_actions(self) -> None:
+        """One line per tick: what was done and why, or that nothing was."""
+        self._narrate_outside("; ".join(self._actions) or f"no action: {self._holdings()}")
+        self._actions = []
 
     async def _save_status(self) -> None:
         await self._journal.save_status(self.status)
@@ -489,4 +505,3 @@ class LiveTrading:
 
     def _narrate(self, text: str) -> None:
         self._actions.append(text)
-        self._narrate_outside(text)

@@ -206,7 +206,16 @@ def apply(position: Position, event: Event) -> Position:
             after = _with_order(position, order_after(_order(position, cid), event))
         case _:
             raise IllegalTransition(f"{event.kind} does not belong to position {position.id} in phase {position.phase}")
-    return _clocked(after, event.at)
+    return _clocked(after, _happened_at(event))
+
+
+def _happened_at(event: Event) -> datetime:
+    """A fill happened when the venue says so, or when we read it if its clock runs ahead of ours."""
+    match event:
+        case Filled(fill=fill) | ExternalFill(fill=fill):
+            return min(event.at, fill.filled_at)
+        case _:
+            return event.at
 
 
 def order_after(
@@ -315,7 +324,7 @@ def _clocked(position: Position, at: datetime) -> Position:
     if position.qty > 0 and not position.is_protected:
         return replace(position, naked_since=position.naked_since or at, closed_at=None)
     if position.naked_since is not None:
-        seconds = (at - position.naked_since).total_seconds()
+        seconds = max((at - position.naked_since).total_seconds(), 0.0)
         position = replace(position, naked_since=None, naked_seconds=max(position.naked_seconds, seconds))
     if position.is_terminal:
         return replace(position, closed_at=position.closed_at or at)
@@ -412,14 +421,16 @@ def _protection_due(position: Position, instrument: Instrument, policy: Policy, 
 
 
 def _why_exit(position: Position, policy: Policy, now: datetime) -> str | None:
+    """Heal first, then escalate (I40): the bound counts from the first try, not from a fill while nobody was there."""
     since = position.naked_since
-    if since is None:
+    tries = [order for order in position.legs(Leg.STOP) if since is not None and order.intended_at >= since]
+    if not tries:
         return None
-    refused = [o for o in position.legs(Leg.STOP) if o.status is OrderStatus.REJECTED and o.intended_at >= since]
+    refused = [order for order in tries if order.status is OrderStatus.REJECTED]
     if len(refused) >= policy.stop_attempts:
         return f"{len(refused)} stops refused"
-    if now - since >= policy.naked_bound:
-        return f"naked for {(now - since).total_seconds():.0f} s"
+    if (trying := now - tries[0].intended_at) >= policy.naked_bound:
+        return f"no live stop after {trying.total_seconds():.0f} s of trying"
     return None
 
 

@@ -130,12 +130,12 @@ def _cancelled(order: Order, at: datetime) -> OrderCancelled:
 # --- fills ------------------------------------------------------------------------------------------------------------
 
 
-def new_fills(book: Book, reading: Reading) -> list[Event]:
+def new_fills(book: Book, reading: Reading) -> list[Filled | ExternalFill]:
     """Fills not in the book yet, oldest first; those of no order of ours count when they hit a position of ours.
 
     A fill that joins no order waits while any order of its symbol is unresolved: it may belong to that one.
     """
-    events: list[Event] = []
+    events: list[Filled | ExternalFill] = []
     for fill in sorted(reading.fills, key=lambda each: (each.filled_at, each.fill_id)):
         if book.knows_fill(fill.fill_id):
             continue

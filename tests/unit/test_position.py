@@ -191,12 +191,19 @@ def test_refused_stop_is_tried_again_with_a_pause() -> None:
     assert [c.leg for c in commands(position, 3.2) if isinstance(c, PlaceOrder)] == [Leg.STOP]
 
 
-def test_naked_longer_than_the_bound_is_closed_whatever_the_reason() -> None:
+def test_no_live_stop_within_the_bound_ends_in_an_exit_whatever_the_reason() -> None:
     unknown = OrderUnknown(at=at(2.1), client_order_id=STOP.client_order_id, reason="timeout")
     position = after(*live(ENTRY), filled(ENTRY), intended(STOP, 2), unknown)
 
-    assert commands(position, 20) == []
-    assert [c.leg for c in commands(position, 21.1) if isinstance(c, PlaceOrder)] == [Leg.EXIT]
+    assert commands(position, 21.9) == []
+    assert [c.leg for c in commands(position, 22) if isinstance(c, PlaceOrder)] == [Leg.EXIT]
+
+
+def test_a_fill_from_a_time_without_a_worker_is_healed_before_anything_is_closed() -> None:
+    """I40: killed after 90 s without one try to place the stop."""
+    position = after(*live(ENTRY), filled(ENTRY, seconds=1))
+
+    assert [c.leg for c in commands(position, 600) if isinstance(c, PlaceOrder)] == [Leg.STOP]
 
 
 def test_stops_stay_while_the_market_exit_is_in_flight() -> None:
