@@ -7,7 +7,7 @@ missing field or a naive time raises ValueError, so that a corrupt row is quaran
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -226,9 +226,18 @@ def encode(event: Event) -> str:
 def decode(payload: str | dict[str, Any]) -> Event:
     """The event back. Raises ValueError on an unknown kind, a missing field, a wrong type or a naive time."""
     event: Event = _adapter().validate_json(payload if isinstance(payload, str) else json.dumps(payload))
-    if event.at.tzinfo is None:
+    if _has_naive_time(event):
         raise ValueError(f"naive time in event {event.kind}")
     return event
+
+
+def _has_naive_time(value: object) -> bool:
+    """Whether a time without zone hides anywhere in it; compared with an aware one it would end the process."""
+    if isinstance(value, datetime):
+        return value.tzinfo is None
+    if is_dataclass(value):
+        return any(_has_naive_time(getattr(value, each.name)) for each in fields(value))
+    return False
 
 
 def symbol_of(event: Event) -> str | None:

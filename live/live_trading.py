@@ -32,9 +32,9 @@ from prodsafe.errors import ExitCode, GateRefused, RefusalKind, VenueUnreadable
 
 UNKNOWN_SYMBOL = RefusalKind("R01", "symbol-not-listed")
 NOT_RECONCILED = RefusalKind("R02", "not-reconciled", ExitCode.UNREADABLE)
+CLOCK_SKEW = RefusalKind("R03", "clock-skew", ExitCode.UNREADABLE)
 
 EQUITY_EVERY = timedelta(minutes=1)
-VANISHED_LOOKS = 3  # look-ups in a row that find a live reducing order nowhere before it is replaced
 VENUE_DELAY = timedelta(seconds=1)  # how long the venue may take to show an order that it accepted in time
 
 
@@ -93,7 +93,7 @@ class LiveTrading:
         self._feeds: list[Feed] = []
         self._latch = Halt()
         self._mismatches: reconcile.Mismatch = {}
-        self._vanished_looks: dict[str, int] = {}
+        self._looks_in_vain: dict[str, int] = {}
         self._stopping = asyncio.Event()
         self._actions: list[str] = []
         self._ticks = 0
@@ -147,6 +147,7 @@ class LiveTrading:
         await self._execution.record(self._started())
         self._instruments = await self._venue.instruments()
         self._check_symbols()
+        self._check_clock()
         await self._reconcile_at_boot()
         self._feeds = [
             Feed(symbol, self._venue, self._parameters, warmup_candles=self.settings.live_warmup_candles)
@@ -241,6 +242,20 @@ class LiveTrading:
                 )
             )
 
+    def _check_clock(self) -> None:
+        """Grace and request expiry hold only while our clock and the venue's agree within the allowance."""
+        if (offset := self._skew_seconds()) > self.settings.live_clock_skew_seconds:
+            raise VenueUnreadable(
+                CLOCK_SKEW.because(
+                    f"our clock and the venue's differ by {offset:.2f} s; an order could outlive its expiry",
+                    seen=f"LIVE_CLOCK_SKEW_SECONDS={self.settings.live_clock_skew_seconds}",
+                    mend="synchronise this machine's clock (chrony, NTP), then start the worker again",
+                )
+            )
+
+    def _skew_seconds(self) -> float:
+        return abs(self._venue.clock_offset_seconds or 0.0)
+
     async def _reconcile_at_boot(self) -> None:
         """Look until nothing is undecided; an order whose reply was lost decides itself once its expiry is past."""
         patience = self._allowance() + timedelta(seconds=self.settings.live_request_expiry_seconds + 10)
@@ -299,24 +314,27 @@ class LiveTrading:
         self._observe(reconciled=not differing)
 
     async def _look_up(self, reading: reconcile.Reading) -> None:
+        """Ask for every working order that the open orders do not show, and conclude what the answers prove."""
         orders = reconcile.to_look_up(self.book, reading)
-        self._vanished_looks = {
-            order.spec.client_order_id: self._vanished_looks.get(order.spec.client_order_id, 0) for order in orders
-        }
         if not orders:
+            self._looks_in_vain = {}
             return
         looked_at = self._clock.now()
         since = min(order.intended_at for order in orders) - timedelta(minutes=1)
         found = await self._venue.find_orders([order.spec for order in orders], since=since)
+        self._looks_in_vain = {
+            cid: self._looks_in_vain.get(cid, 0) + 1
+            for order in orders
+            if (cid := order.spec.client_order_id) not in found
+        }
         for order in orders:
             cid = order.spec.client_order_id
-            seen = found.get(cid)
-            events = reconcile.resolved(order, seen, looked_at=looked_at, allowance=self._allowance())
-            self._vanished_looks[cid] = 0 if seen else self._vanished_looks[cid] + 1
-            if not seen and self._vanished_looks[cid] >= VANISHED_LOOKS:
-                gone = reconcile.vanished(order, looked_at=looked_at)
-                events = [gone] if gone else events
-                self._alert(f"{cid} is live in our book and nowhere at the venue")
+            looks = self._looks_in_vain.get(cid, 0)
+            events = reconcile.resolved(
+                order, found.get(cid), looks=looks, looked_at=looked_at, allowance=self._allowance()
+            )
+            if events and looks:
+                self._alert(f"{cid} is nowhere at the venue: {events[0].kind}")
             await self._execution.record(*events)
 
     async def _take_fills(self, reading: reconcile.Reading) -> None:
@@ -426,6 +444,8 @@ class LiveTrading:
             return Denied(signal.symbol, "halted", self._latch.reason or "the halt latch is set")
         if now - opinion.candle.closed_at >= opinion.candle.timeframe or now >= signal.expires_at:
             return Denied(signal.symbol, "late", f"the candle closed at {opinion.candle.closed_at:%H:%M:%S}")
+        if (skew := self._skew_seconds()) > self.settings.live_clock_skew_seconds:
+            return Denied(signal.symbol, "clock-skew", f"our clock and the venue's differ by {skew:.2f} s")
         if self._mismatches:
             return Denied(signal.symbol, "unreconciled", f"book and venue differ on {', '.join(self._mismatches)}")
         instrument, ticker = self._instruments.get(signal.symbol), look.tickers.get(signal.symbol)

@@ -6,13 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from live.gates import LIVE_GATES
 from live.settings import read_settings
 from prodsafe.dotenv_guard import suppress
 from prodsafe.environment import Environment, read_environment
 from prodsafe.gates import evaluate_gates, look_around, pass_gates, require_gates
-from prodsafe.output import register_secrets, run_entry, say, say_error, say_json
+from prodsafe.output import register_secrets, run_entry, say, say_json, warn
 
 HELP = """\
 The production worker: gates -> schema -> lease -> reconcile -> trade.
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _start(env: Environment, options: argparse.Namespace) -> int:
     surroundings = look_around(os.environ)
     if options.check:
-        results = evaluate_gates(env, surroundings, LIVE_GATES)
+        results = evaluate_gates(env, replace(surroundings, interactive=False), LIVE_GATES)
         require_gates(results, force=options.force)
         passed = [result for result in results if result.passed]
         if options.json:
@@ -42,9 +43,7 @@ def _start(env: Environment, options: argparse.Namespace) -> int:
         else:
             say(f"{len(passed)} of {len(results)} gates passed; nothing was started")
         return 0
-    warnings = pass_gates(env, surroundings, LIVE_GATES, force=options.force, ask=input)
-    for warning in warnings:
-        say_error(f"warning {warning.as_text().removeprefix('refused ')}")
+    warn(pass_gates(env, surroundings, LIVE_GATES, force=options.force, ask=input))
     settings, _ = read_settings(env.settings)
     from live.worker import run_worker
 

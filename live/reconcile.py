@@ -30,6 +30,8 @@ from live.position import Order, OrderStatus, Position
 from live.risk import adopted_stop
 
 FOREIGN = "foreign position"
+LOOKS_FOR_UNHEARD = 2  # histories lag: one look that finds nothing proves nothing
+LOOKS_FOR_LIVE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +88,15 @@ def to_look_up(book: Book, reading: Reading) -> list[Order]:
     ]
 
 
-def resolved(order: Order, found: VenueOrder | None, *, looked_at: datetime, allowance: timedelta) -> list[Event]:
-    """What a look-up proves about an order. looked_at: before the look-up began (UTC).
+def resolved(
+    order: Order, found: VenueOrder | None, *, looks: int, looked_at: datetime, allowance: timedelta
+) -> list[Event]:
+    """What a look-up proves about an order. looks: how many in a row, this one included, found it nowhere.
 
-    Found nowhere, an order whose reply was lost is refused only once its expiry is past by `allowance` (clock skew and
-    the venue's own delay): from then on it can never appear, because the venue refuses it (Kraken's processBefore).
+    looked_at: before the look-up began (UTC). `allowance`: clock skew and the venue's own delay.
     """
     if found is None:
-        if order.is_unresolved and looked_at > order.expires_at + allowance:
-            reason = f"found nowhere {allowance.total_seconds():.1f} s after its expiry"
-            return [_rejected(order, "never-arrived", reason, looked_at)]
-        return []
+        return _found_nowhere(order, looks, looked_at, allowance)
     match found.status:
         case VenueOrderStatus.REJECTED:
             return [_rejected(order, "rejected", "the venue's history says so", looked_at)]
@@ -106,9 +106,17 @@ def resolved(order: Order, found: VenueOrder | None, *, looked_at: datetime, all
             return _first_seen(order, found, looked_at)
 
 
-def vanished(order: Order, *, looked_at: datetime) -> OrderCancelled | None:
-    """A reducing order that was live and is now found nowhere, look after look: replace it; doubling it cannot hurt."""
-    return _cancelled(order, looked_at) if order.status is OrderStatus.LIVE and order.spec.reduce_only else None
+def _found_nowhere(order: Order, looks: int, looked_at: datetime, allowance: timedelta) -> list[Event]:
+    """An order whose reply was lost can never appear once its expiry is past: the venue refuses it (processBefore).
+
+    A reducing order that was live and stays gone is replaced, for doubling it cannot hurt; a live entry never is.
+    """
+    if order.is_unresolved and looks >= LOOKS_FOR_UNHEARD and looked_at > order.expires_at + allowance:
+        reason = f"found nowhere {allowance.total_seconds():.1f} s after its expiry, {looks} times"
+        return [_rejected(order, "never-arrived", reason, looked_at)]
+    if order.status is OrderStatus.LIVE and order.spec.reduce_only and looks >= LOOKS_FOR_LIVE:
+        return [_cancelled(order, looked_at)]
+    return []
 
 
 def _first_seen(order: Order, found: VenueOrder, at: datetime) -> list[Event]:

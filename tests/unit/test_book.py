@@ -135,9 +135,7 @@ def test_replaying_every_prefix_of_a_life_never_fails() -> None:
     """Each prefix is a crash: the fold must be able to start from all of them."""
     life = stopped_out("90")
 
-    phases = [
-        fold(life[:n]).positions["ps-abc-1-1"].phase for n in range(2, len(life) + 1)
-    ]
+    phases = [fold(life[:n]).positions["ps-abc-1-1"].phase for n in range(2, len(life) + 1)]
 
     assert phases == [
         Phase.ENTERING,

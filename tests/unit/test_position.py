@@ -42,7 +42,9 @@ def after(*events: Event, **intent_changes: object) -> Position:
     return reduce(apply, events, opened(approved(**intent_changes)))
 
 
-def commands(position: Position, seconds: float = 2, policy: Policy | None = None) -> Sequence[PlaceOrder | CancelOrder]:
+def commands(
+    position: Position, seconds: float = 2, policy: Policy | None = None
+) -> Sequence[PlaceOrder | CancelOrder]:
     return due(position, instrument(), policy or Policy(), at(seconds))
 
 

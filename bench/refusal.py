@@ -1,0 +1,77 @@
+"""What a refusal costs: the worker with an empty environment beside python importing click and pydantic-settings.
+
+Both are whole processes, taken in turns so that a busy machine slows both. The last line on stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from statistics import median
+
+TARGET_RATIO = 1.3
+REFUSED = 1
+WORKER = [sys.executable, "-m", "live.prod_live"]
+FLOOR = [sys.executable, "-c", "import pydantic_settings, click"]
+HEAVY = ("psycopg", "ccxt", "aiohttp")  # a refusal that imports one of these has come too late
+
+
+def run_once(command: Sequence[str], folder: str) -> tuple[float, int, str]:
+    """Seconds from start to exit, exit code, stderr; nothing in the environment but where programs are found."""
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    began = time.perf_counter()
+    done = subprocess.run(
+        command, env=environ, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    return time.perf_counter() - began, done.returncode, done.stderr
+
+
+def measure(runs: int) -> dict[str, object]:
+    """Interleaved medians in seconds; `ok` when the worker refused every time, lightly, within the target ratio."""
+    seconds: dict[str, list[float]] = {"worker": [], "floor": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for command in (WORKER, FLOOR):
+            run_once(command, folder)  # the first run compiles and fills the page cache
+        verdicts = set()
+        for _ in range(runs):
+            for name, command in (("worker", WORKER), ("floor", FLOOR)):
+                spent, code, stderr = run_once(command, folder)
+                seconds[name].append(spent)
+                if name == "worker":
+                    verdicts.add((code, "refused G04 confirm-live" in stderr))
+        _, _, imports = run_once([sys.executable, "-X", "importtime", *WORKER[1:]], folder)
+    loaded = [name for name in HEAVY if any(line.rpartition("|")[2].strip() == name for line in imports.splitlines())]
+    figures = {name: median(times) for name, times in seconds.items()}
+    ratio = figures["worker"] / figures["floor"]
+    return {
+        "bench": "refusal",
+        "runs": runs,
+        "worker_s": round(figures["worker"], 4),
+        "floor_s": round(figures["floor"], 4),
+        "ratio": round(ratio, 3),
+        "target_ratio": TARGET_RATIO,
+        "refused": verdicts == {(REFUSED, True)},
+        "heavy_imports": loaded,
+        "ok": ratio <= TARGET_RATIO and verdicts == {(REFUSED, True)} and not loaded,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=21, help="of each, in turns; at least 15 (default 21)")
+    runs = max(15, parser.parse_args().runs)
+    figures = measure(runs)
+    print(f"refusal by the gates  {figures['worker_s']} s")
+    print(f"imports alone         {figures['floor_s']} s")
+    print(json.dumps(figures))
+    return 0 if figures["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

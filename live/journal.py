@@ -1,0 +1,337 @@
+"""The only store: append fenced events, fold them at boot, read the halt latch. [E]
+
+`PostgresJournal` is for the worker, `MemoryJournal` for simulation; both pass the same contract tests.
+After a connection failure a journal stays broken: nobody knows whether the last append was committed, and
+only a restart that folds again can tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from live import latch as latches
+from live.events import Event, OrderIntended, decode
+from live.model import Candle
+from live.records import (
+    AnyFill,
+    JournalConflict,
+    Loaded,
+    Quarantined,
+    Row,
+    check_repeated_fill,
+    read_row,
+    row_of,
+    sort_out,
+    without_repeats,
+)
+from live.status import Halt, Status, encode_status
+from prodsafe.errors import ExitCode, LeaseLost, RefusalKind, Refused
+
+JOURNAL_UNAVAILABLE = RefusalKind("R20", "journal-unavailable", ExitCode.LEASE_LOST)
+JOURNAL_FENCED = RefusalKind("R21", "journal-fenced", ExitCode.LEASE_LOST)
+
+T = TypeVar("T")
+_SESSION_MS = {"statement_timeout": 5000, "lock_timeout": 2000, "idle_in_transaction_session_timeout": 2000}
+_PAGE_ROWS = 2000
+_PRICES = ("open", "high", "low", "close", "volume")
+_FENCED_SQLSTATE = "PF001"  # raised by prodsafe.fence()
+
+
+class JournalUnavailable(Refused):
+    """The journal cannot be written or read: stop, restart, fold again. Exit 5."""
+
+
+class Journal(Protocol):
+    """What the runtime asks of its store.
+
+    Every method raises LeaseLost when a successor holds the scope, and JournalUnavailable when the store does
+    not answer; after either the worker must send nothing more.
+    """
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Commit all of them, in order, or none. A fill that is known already is dropped.
+
+        Raises JournalConflict for a client order id intended before, or another fill under a known id.
+        """
+        ...
+
+    async def load(self) -> Loaded:
+        """Every event of the scope, of all epochs, in append order; rows that do not decode come apart."""
+        ...
+
+    async def latch(self) -> Halt: ...
+    async def halt(self, reason: str, by: str) -> None: ...
+    async def resume(self, reason: str, by: str, *, seen_id: int | None) -> bool:
+        """Clear the halt with this row id; False, and nothing changed, when the latch has moved since."""
+        ...
+
+    async def save_status(self, status: Status) -> None: ...
+    async def save_candles(self, candles: Sequence[Candle]) -> None:
+        """Keep closed candles; one that is known already stays as it was first read."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def unavailable(error: Exception) -> JournalUnavailable:
+    cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    mend = "restart the worker once the database answers; it folds the journal and asks the venue"
+    return JournalUnavailable(JOURNAL_UNAVAILABLE.because(cause, mend=mend))
+
+
+def fenced(scope: str, epoch: int) -> LeaseLost:
+    cause = f"the database refused a write of epoch {epoch}: another worker holds {scope}"
+    return LeaseLost(JOURNAL_FENCED.because(cause, mend="look at the holder: prodsafe lock status"))
+
+
+# --- in PostgreSQL --------------------------------------------------------------------------------
+
+# InternalError: among them "read-only transaction" after a failover that left this connection on a replica.
+_OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+
+_APPEND = """
+INSERT INTO live.event AS known (scope, epoch, holder, kind, symbol, client_order_id, fill_id, at, payload)
+SELECT %(scope)s, %(epoch)s, %(holder)s,
+       new.kind, new.symbol, new.client_order_id, new.fill_id, new.at, new.payload::jsonb
+FROM unnest(%(kinds)s::text[], %(symbols)s::text[], %(client_order_ids)s::text[], %(fill_ids)s::text[],
+            %(ats)s::timestamptz[], %(payloads)s::text[])
+     WITH ORDINALITY AS new (kind, symbol, client_order_id, fill_id, at, payload, place)
+ORDER BY new.place
+ON CONFLICT (scope, fill_id) WHERE fill_id IS NOT NULL
+DO UPDATE SET kind = known.kind WHERE live.check_repeated_fill(known, excluded)
+"""
+
+_LOAD_PAGE = """
+SELECT id, kind, symbol, payload::text FROM live.event WHERE scope = %s AND id > %s ORDER BY id LIMIT %s
+"""
+
+_SAVE_STATUS = """
+INSERT INTO live.worker_status (scope, epoch, holder, payload) VALUES (%s, %s, %s, %s)
+ON CONFLICT (scope) DO UPDATE
+SET epoch = excluded.epoch, holder = excluded.holder, payload = excluded.payload,
+    updated_at = clock_timestamp()
+"""
+
+_SAVE_CANDLES = """
+INSERT INTO live.candle (symbol, timeframe_seconds, opened_at, open, high, low, close, volume)
+SELECT * FROM unnest(%s::text[], %s::int[], %s::timestamptz[],
+                     %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[])
+ON CONFLICT DO NOTHING
+"""
+
+
+class PostgresJournal:
+    """One connection on one thread of its own. Each append is one statement: one transaction, one round trip.
+
+    A cancelled task does not cancel its statement: the thread finishes it, and the next call waits its turn.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], *, scope: str, epoch: int, holder: UUID) -> None:
+        self._connection = connection
+        self._scope, self._epoch, self._holder = scope, epoch, holder
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._broken: Refused | None = None
+
+    @classmethod
+    async def open(cls, url: str, *, scope: str, epoch: int, holder: UUID) -> PostgresJournal:
+        """Connect with the timeouts of prodsafe.postgres. Raises DatabaseRefused."""
+        from prodsafe.postgres import connect
+
+        connection = await asyncio.to_thread(
+            connect, url, application_name=f"live/journal/{scope}"[:63], settings=_SESSION_MS
+        )
+        return cls(connection, scope=scope, epoch=epoch, holder=holder)
+
+    async def append(self, events: Sequence[Event]) -> None:
+        rows = [row_of(event) for event in without_repeats(events)]
+        if rows:
+            await self._run(lambda: self._append(rows))
+
+    def _append(self, rows: list[Row]) -> None:
+        self._connection.execute(
+            _APPEND,
+            {
+                "scope": self._scope,
+                "epoch": self._epoch,
+                "holder": self._holder,
+                "kinds": [row.kind for row in rows],
+                "symbols": [row.symbol for row in rows],
+                "client_order_ids": [row.client_order_id for row in rows],
+                "fill_ids": [row.fill_id for row in rows],
+                "ats": [row.at for row in rows],
+                "payloads": [row.payload for row in rows],
+            },
+        )
+
+    async def load(self) -> Loaded:
+        return await self._run(lambda: sort_out(self._rows()))
+
+    def _rows(self) -> Iterator[Event | Quarantined]:
+        """Page by page: no long transaction, no second copy of the journal in memory."""
+        last_id = 0
+        while page := self._connection.execute(_LOAD_PAGE, (self._scope, last_id, _PAGE_ROWS)).fetchall():
+            yield from (read_row(*row) for row in page)
+            last_id = page[-1][0]
+
+    async def latch(self) -> Halt:
+        return await self._run(lambda: latches.read(self._connection, self._scope))
+
+    async def halt(self, reason: str, by: str) -> None:
+        await self._run(lambda: latches.set_halt(self._connection, self._scope, reason=reason, who=by))
+
+    async def resume(self, reason: str, by: str, *, seen_id: int | None) -> bool:
+        return await self._run(
+            lambda: latches.clear_halt(self._connection, self._scope, reason=reason, who=by, seen_id=seen_id)
+        )
+
+    async def save_status(self, status: Status) -> None:
+        values = (self._scope, self._epoch, self._holder, encode_status(status))
+        await self._run(lambda: self._connection.execute(_SAVE_STATUS, values))
+
+    async def save_candles(self, candles: Sequence[Candle]) -> None:
+        if not candles:
+            return
+        columns = [
+            [candle.symbol for candle in candles],
+            [int(candle.timeframe.total_seconds()) for candle in candles],
+            [candle.opened_at for candle in candles],
+            *([getattr(candle, name) for candle in candles] for name in _PRICES),
+        ]
+        await self._run(lambda: self._connection.execute(_SAVE_CANDLES, columns))
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
+
+    def _translated(self, work: Callable[[], T]) -> T:
+        """Run on the journal's thread; PostgreSQL's errors become the runtime's words."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return work()
+        except psycopg.errors.UniqueViolation as error:
+            raise JournalConflict(error.diag.message_primary or str(error)) from error
+        except psycopg.Error as error:
+            if error.sqlstate == _FENCED_SQLSTATE:
+                self._broken = fenced(self._scope, self._epoch)
+            elif isinstance(error, _OUTAGES):
+                self._broken = unavailable(error)
+            else:
+                raise
+            raise self._broken from error
+
+
+# --- in memory, for simulation --------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """What survives a crash of the simulated worker: rows as text, the latch, and who holds each scope."""
+
+    rows: list[tuple[str, Row]] = field(default_factory=list)
+    halts: list[tuple[str, Halt]] = field(default_factory=list)
+    statuses: dict[str, Status] = field(default_factory=dict)
+    candles: dict[tuple[str, float, datetime], Candle] = field(default_factory=dict)
+    holders: dict[str, tuple[int, UUID]] = field(default_factory=dict)
+    intended: set[tuple[str, str]] = field(default_factory=set)
+    fills: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def take(self, scope: str, holder: UUID) -> int:
+        """Make `holder` the holder of the scope, as a new lease would. Returns the new epoch."""
+        epoch = self.holders[scope][0] + 1 if scope in self.holders else 1
+        self.holders[scope] = (epoch, holder)
+        return epoch
+
+
+class MemoryJournal:
+    """A journal over a MemoryStore; `clock` dates the halts."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        scope: str,
+        epoch: int,
+        holder: UUID,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store, self._scope, self._epoch, self._holder = store, scope, epoch, holder
+        self._clock = clock
+
+    async def append(self, events: Sequence[Event]) -> None:
+        batch = without_repeats(events)
+        if not batch:
+            return
+        self._check_fence()
+        rows = [row_of(event) for event in batch if not self._is_known(event)]
+        for row in rows:  # nothing below can fail: all of them, or none
+            self._store.rows.append((self._scope, row))
+            if row.kind == "order_intended" and row.client_order_id is not None:
+                self._store.intended.add((self._scope, row.client_order_id))
+            if row.fill_id is not None:
+                self._store.fills[self._scope, row.fill_id] = row.payload
+
+    def _is_known(self, event: Event) -> bool:
+        """True for a fill recorded before. Raises JournalConflict as the unique indexes would."""
+        if isinstance(event, OrderIntended):
+            client_order_id = event.spec.client_order_id
+            if (self._scope, client_order_id) in self._store.intended:
+                raise JournalConflict(f"order {client_order_id} was intended before")
+        if not isinstance(event, AnyFill):
+            return False
+        payload = self._store.fills.get((self._scope, event.fill.fill_id))
+        if payload is None:
+            return False
+        known = decode(payload)
+        assert isinstance(known, AnyFill)
+        check_repeated_fill(known, event)
+        return True
+
+    async def load(self) -> Loaded:
+        mine = ((n, row) for n, (scope, row) in enumerate(self._store.rows, start=1) if scope == self._scope)
+        return sort_out(read_row(n, row.kind, row.symbol, row.payload) for n, row in mine)
+
+    async def latch(self) -> Halt:
+        return next((halt for scope, halt in reversed(self._store.halts) if scope == self._scope), Halt())
+
+    async def halt(self, reason: str, by: str) -> None:
+        self._set(halted=True, reason=reason, who=by)
+
+    async def resume(self, reason: str, by: str, *, seen_id: int | None) -> bool:
+        current = await self.latch()
+        if not current.halted or current.id != seen_id:
+            return False
+        self._set(halted=False, reason=reason, who=by)
+        return True
+
+    def _set(self, *, halted: bool, reason: str, who: str) -> None:
+        latches.check_words(reason=reason, who=who)
+        halt = Halt(halted=halted, reason=reason, who=who, at=self._clock(), id=len(self._store.halts) + 1)
+        self._store.halts.append((self._scope, halt))
+
+    async def save_status(self, status: Status) -> None:
+        self._check_fence()
+        self._store.statuses[self._scope] = status
+
+    async def save_candles(self, candles: Sequence[Candle]) -> None:
+        for candle in candles:
+            key = (candle.symbol, candle.timeframe.total_seconds(), candle.opened_at)
+            self._store.candles.setdefault(key, candle)
+
+    async def close(self) -> None:
+        """Nothing to close: the store outlives its journals."""
+
+    def _check_fence(self) -> None:
+        if self._store.holders.get(self._scope) != (self._epoch, self._holder):
+            raise fenced(self._scope, self._epoch)

@@ -1,0 +1,168 @@
+"""Rows of the venue become closed candles that can be trusted; gaps, conflicts and staleness are said aloud. [P]
+
+Candles are kept oldest first, one symbol and one timeframe to a series; times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+from live.model import Candle
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_TIMEFRAMES = {
+    "1m": timedelta(minutes=1),
+    "5m": timedelta(minutes=5),
+    "15m": timedelta(minutes=15),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+    "4h": timedelta(hours=4),
+    "12h": timedelta(hours=12),
+    "1d": timedelta(days=1),
+}
+
+
+class BadCandles(ValueError):
+    """Candles that cannot be true: malformed, off their grid, or two versions of one closed bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Candles that should exist and do not: `missing` of them, the first opened at `begins_at`, none at `ends_at`."""
+
+    symbol: str
+    begins_at: datetime
+    ends_at: datetime
+    missing: int
+
+
+def timeframe(text: str) -> timedelta:
+    """The length of one candle: 1m 5m 15m 30m 1h 4h 12h 1d. Raises ValueError on anything else."""
+    try:
+        return _TIMEFRAMES[text]
+    except KeyError:
+        raise ValueError(f"unknown timeframe {text!r}; known: {', '.join(_TIMEFRAMES)}") from None
+
+
+def timeframe_name(length: timedelta) -> str:
+    """The inverse of timeframe(). Raises ValueError where there is no name."""
+    for name, known in _TIMEFRAMES.items():
+        if known == length:
+            return name
+    raise ValueError(f"no timeframe is {length} long")
+
+
+def last_boundary(now: datetime, length: timedelta) -> datetime:
+    """The last moment at or before `now` at which a candle of this length closed."""
+    return EPOCH + (now - EPOCH) // length * length
+
+
+def problems(candle: Candle) -> list[str]:
+    """Why this candle cannot be true; [] when it can."""
+    if candle.opened_at.tzinfo is None or candle.opened_at.utcoffset() != timedelta(0):
+        return [f"opened_at {candle.opened_at} is not aware UTC"]
+    found: list[str] = []
+    if (candle.opened_at - EPOCH) % candle.timeframe:
+        found.append(f"opened_at {candle.opened_at} is not on the grid of {candle.timeframe}")
+    prices = (candle.open, candle.high, candle.low, candle.close)
+    if not all(price.is_finite() and price > 0 for price in prices):
+        return [*found, f"a price is not positive: {', '.join(map(str, prices))}"]
+    if not candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high:
+        found.append(f"open and close are not within low and high: {', '.join(map(str, prices))}")
+    if not candle.volume.is_finite() or candle.volume < 0:
+        found.append(f"volume is negative or not a number: {candle.volume}")
+    return found
+
+
+def closed(candles: Iterable[Candle], now: datetime) -> list[Candle]:
+    """The candles closed at `now`, sorted, validated, each once.
+
+    The venue's last row is usually still open; it is dropped. Raises BadCandles where a closed one cannot be true.
+    """
+    finished = [candle for candle in candles if candle.closed_at <= now]
+    for candle in finished:
+        if wrong := problems(candle):
+            raise BadCandles(f"{candle.symbol} {candle.opened_at.isoformat()}: {'; '.join(wrong)}")
+    return merge(finished)
+
+
+def merge(*series: Iterable[Candle]) -> list[Candle]:
+    """The keyed union of closed candles: no order of arguments or arrival changes it, and no bar is lost.
+
+    Identical duplicates are one. Raises BadCandles where two versions of a closed bar disagree: history that was
+    traded on is not rewritten in silence.
+    """
+    union: dict[tuple[str, timedelta, datetime], Candle] = {}
+    for candles in series:
+        for candle in candles:
+            key = (candle.symbol, candle.timeframe, candle.opened_at)
+            if union.setdefault(key, candle) != candle:
+                raise BadCandles(
+                    f"{candle.symbol} {candle.opened_at.isoformat()}: two versions of one closed bar: "
+                    f"{_row(union[key])} and {_row(candle)}"
+                )
+    return [union[key] for key in sorted(union)]
+
+
+def gaps(candles: Sequence[Candle]) -> list[Gap]:
+    """The holes in one series of closed candles, oldest first."""
+    return [
+        Gap(before.symbol, before.closed_at, after.opened_at, (after.opened_at - before.closed_at) // before.timeframe)
+        for before, after in pairwise(candles)
+        if after.opened_at != before.closed_at
+    ]
+
+
+def bars_behind(candles: Sequence[Candle], now: datetime) -> int | None:
+    """How many candles should have closed since the last one that we have; 0 is fresh, None means no candle at all."""
+    if not candles:
+        return None
+    last = candles[-1]
+    return (last_boundary(now, last.timeframe) - last.closed_at) // last.timeframe
+
+
+def is_stale(candles: Sequence[Candle], now: datetime, *, allowed_bars: int = 1) -> bool:
+    """More than allowed_bars behind, or nothing at all: too old to decide on."""
+    behind = bars_behind(candles, now)
+    return behind is None or behind > allowed_bars
+
+
+def aggregate(candles: Sequence[Candle], higher: timedelta) -> list[Candle]:
+    """Candles of the higher timeframe whose every lower bar is there and closed; incomplete ones are left out.
+
+    candles: one closed series. Raises ValueError where the timeframes do not divide, BadCandles as merge() does.
+    """
+    series = merge(candles)
+    if not series:
+        return []
+    lower = series[0].timeframe
+    if higher <= lower or higher % lower:
+        raise ValueError(f"{higher} is not a multiple of {lower}")
+    buckets: dict[datetime, list[Candle]] = {}
+    for candle in series:
+        buckets.setdefault(last_boundary(candle.opened_at, higher), []).append(candle)
+    return [
+        _joined(bars, opened_at, higher) for opened_at, bars in sorted(buckets.items()) if len(bars) == higher // lower
+    ]
+
+
+def _joined(bars: Sequence[Candle], opened_at: datetime, length: timedelta) -> Candle:
+    return Candle(
+        symbol=bars[0].symbol,
+        timeframe=length,
+        opened_at=opened_at,
+        open=bars[0].open,
+        high=max(bar.high for bar in bars),
+        low=min(bar.low for bar in bars),
+        close=bars[-1].close,
+        volume=sum((bar.volume for bar in bars), Decimal(0)),
+    )
+
+
+def _row(candle: Candle) -> str:
+    return f"o={candle.open} h={candle.high} l={candle.low} c={candle.close} v={candle.volume}"

@@ -1,0 +1,211 @@
+"""What people and dashboards may see of the store: read-only by session and, where possible, by role. [E]
+
+Synchronous, one short connection per look; nothing here can write (read-only session, role prodsafe_reader).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from live import latch
+from live.events import Event
+from live.model import Candle
+from live.records import Quarantined, read_row
+from live.status import Halt, Status, decode_status
+from prodsafe.errors import DatabaseRefused, ExitCode, RefusalKind
+
+if TYPE_CHECKING:
+    from prodsafe.lease import LeaseRow
+
+STORE_UNREADABLE = RefusalKind("R22", "store-unreadable", ExitCode.UNREADABLE)
+
+_NEWEST = """
+SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
+WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+ORDER BY id DESC LIMIT %(limit)s
+"""
+_AFTER = """
+SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
+WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s)) AND id > %(after)s
+ORDER BY id LIMIT %(limit)s
+"""
+
+FRESH_BEAT_SECONDS = 5.0  # the server itself frees a lock that has been silent for this long
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One row of the journal. event is Quarantined where the row does not decode; recorded_at is aware UTC."""
+
+    id: int
+    epoch: int
+    recorded_at: datetime
+    event: Event | Quarantined
+
+
+@contextmanager
+def open_reader(url: str, *, application_name: str = "live/reader") -> Iterator[Reader]:
+    """A Reader on a connection of its own. Raises DatabaseRefused when the database or its schema cannot be read."""
+    from prodsafe.postgres import connect
+
+    connection = connect(url, application_name=application_name)
+    try:
+        connection.autocommit = True
+        connection.execute("SET default_transaction_read_only = on")
+        _become_reader(connection)
+        yield Reader(connection)
+    except (psycopg.OperationalError, psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise unreadable(error) from error
+    finally:
+        connection.close()
+
+
+def _become_reader(connection: psycopg.Connection[Any]) -> None:
+    """Drop to the role that can only read; a role that may not do so stays read-only by its session."""
+    try:
+        connection.execute("SET ROLE prodsafe_reader")
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
+        return
+
+
+def unreadable(error: psycopg.Error) -> DatabaseRefused:
+    missing = isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName)
+    cause = "the database has no journal yet" if missing else " ".join(str(error).split())
+    mend = "python migrate_schema.py" if missing else "see that DATABASE_URL points at a database that answers"
+    return DatabaseRefused(STORE_UNREADABLE.because(f"{type(error).__name__}: {cause}", mend=mend))
+
+
+class Reader:
+    """Questions to the store, each one statement; a method that takes a scope speaks of that account only."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def scopes(self) -> list[str]:
+        """The accounts that a worker ever held, the most recently active first."""
+        rows = self._connection.execute(
+            "SELECT scope FROM prodsafe.lease WHERE scope LIKE 'account/%' ORDER BY acquired_at DESC"
+        )
+        return [scope for (scope,) in rows]
+
+    def leases(self) -> list[LeaseRow]:
+        from prodsafe.lease import read_leases
+
+        return list(read_leases(self._connection))
+
+    def lease(self, scope: str) -> LeaseRow | None:
+        return next((row for row in self.leases() if row.scope == scope), None)
+
+    def halt(self, scope: str) -> Halt:
+        return latch.read(self._connection, scope)
+
+    def status(self, scope: str) -> Status | None:
+        """The worker's last word about itself, corrected by what the database knows: lease, epoch and latch.
+
+        None when no worker has reported. A dead worker's last row still says "running"; its lease does not beat.
+        """
+        row = self._connection.execute(
+            "SELECT epoch, payload::text FROM live.worker_status WHERE scope = %s", (scope,)
+        ).fetchone()
+        if row is None:
+            return None
+        lease, halt = self.lease(scope), self.halt(scope)
+        fresh = lease is not None and lease.epoch == row[0] and is_beating(lease)
+        return replace(
+            decode_status(row[1]),
+            scope=scope,
+            lease_fresh=fresh,
+            halted=halt.halted,
+            halt_reason=halt.reason if halt.halted else None,
+        )
+
+    def tail(
+        self,
+        scope: str,
+        *,
+        limit: int = 50,
+        symbol: str | None = None,
+        kinds: Sequence[str] = (),
+        after_id: int | None = None,
+    ) -> list[Recorded]:
+        """The newest rows, oldest first; with after_id the first `limit` rows after that one."""
+        values = {
+            "scope": scope,
+            "symbol": symbol,
+            "kinds": list(kinds) or None,
+            "after": after_id,
+            "limit": limit,
+        }
+        rows = self._connection.execute(_NEWEST if after_id is None else _AFTER, values).fetchall()
+        return [_recorded(row) for row in sorted(rows, key=itemgetter(0))]
+
+    def history(self, scope: str, *, after_id: int = 0, page_rows: int = 2000) -> Iterator[Recorded]:
+        """Every row of the scope after that one, oldest first, page by page: what a fold reads."""
+        last_id = after_id
+        while page := self.tail(scope, limit=page_rows, after_id=last_id):
+            yield from page
+            last_id = page[-1].id
+
+    def equity(self, scope: str, *, points: int = 500) -> list[tuple[datetime, float]]:
+        """Equity in quote currency over time, oldest first, thinned to about `points`; floats, for drawing only."""
+        rows = self._connection.execute(
+            """
+            SELECT at, equity FROM (
+                SELECT at, (payload ->> 'equity_quote')::float8 AS equity,
+                       row_number() OVER (ORDER BY id DESC) AS place, count(*) OVER () AS total
+                FROM live.event WHERE scope = %s AND kind = 'equity_observed'
+            ) AS observed
+            WHERE (place - 1) %% greatest(1, total / %s) = 0 ORDER BY at
+            """,
+            (scope, points),
+        )
+        return [(at, equity) for at, equity in rows]
+
+    def symbols(self, scope: str) -> list[str]:
+        """Every symbol with candles or events."""
+        rows = self._connection.execute(
+            "SELECT symbol FROM live.candle UNION SELECT symbol FROM live.event WHERE scope = %s AND symbol IS NOT NULL"
+            " ORDER BY 1",
+            (scope,),
+        )
+        return [symbol for (symbol,) in rows]
+
+    def timeframes(self, symbol: str) -> list[timedelta]:
+        rows = self._connection.execute(
+            "SELECT DISTINCT timeframe_seconds FROM live.candle WHERE symbol = %s ORDER BY 1", (symbol,)
+        )
+        return [timedelta(seconds=seconds) for (seconds,) in rows]
+
+    def candles(self, symbol: str, timeframe: timedelta, *, limit: int = 300) -> list[Candle]:
+        """The newest closed candles, oldest first."""
+        rows = self._connection.execute(
+            "SELECT opened_at, open, high, low, close, volume FROM live.candle"
+            " WHERE symbol = %s AND timeframe_seconds = %s ORDER BY opened_at DESC LIMIT %s",
+            (symbol, int(timeframe.total_seconds()), limit),
+        ).fetchall()
+        return [Candle(symbol, timeframe, *row) for row in reversed(rows)]
+
+
+def is_beating(lease: LeaseRow) -> bool:
+    """Whether somebody holds the lease now: its lock is taken and the last beat is young."""
+    beat_age = lease.beat_age_seconds
+    return (
+        lease.state in ("arming", "active")
+        and lease.lock_pid is not None
+        and beat_age is not None
+        and beat_age <= FRESH_BEAT_SECONDS
+    )
+
+
+def _recorded(row: tuple[int, int, datetime, str, str | None, str]) -> Recorded:
+    row_id, epoch, recorded_at, kind, symbol, payload = row
+    return Recorded(row_id, epoch, recorded_at, read_row(row_id, kind, symbol, payload))

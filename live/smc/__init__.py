@@ -1,0 +1,7 @@
+"""Smart Money Concepts as one causal streaming engine: closed candles in, events and signals with known_at out. [P]"""
+
+from live.smc.engine import Engine
+from live.smc.events import Event, Kind, Observation, Scope
+from live.smc.parameters import SmcParameters
+
+__all__ = ["Engine", "Event", "Kind", "Observation", "Scope", "SmcParameters"]

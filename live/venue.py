@@ -1,0 +1,214 @@
+"""The exchange, through ccxt: the only door to it. [E]"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from live import order_form
+from live.clock import Clock, SystemClock
+from live.limiter import Budget, Lane, Limiter
+from live.model import (
+    Account,
+    CancelOutcome,
+    Candle,
+    Fill,
+    Instrument,
+    Leg,
+    OrderSpec,
+    Rejected,
+    SubmitOutcome,
+    Ticker,
+    VenueOrder,
+    VenuePosition,
+)
+from live.outcome import has_table, read_cancel, read_submit
+from live.reads import CcxtReads, KrakenFuturesReads
+from live.wire import NotSent, Request, Wire, open_wire
+from prodsafe.errors import GateRefused, RefusalKind, VenueUnreadable
+
+NO_OUTCOME_TABLE = RefusalKind("V02", "venue-without-outcome-table")
+BAD_CREDENTIALS = RefusalKind("V08", "exchange-credentials-unusable")
+
+Permit = Callable[[], None]
+"""Raises LeaseLost when the right to send has ended; called between signing and the socket."""
+
+
+class Venue(Protocol):
+    """What the runtime asks of an exchange; venue.CcxtVenue and paper.PaperVenue answer.
+
+    Every read raises VenueUnreadable when the reply is missing, degraded or not understood: it is never read as
+    "flat" or "no orders". Times are aware UTC.
+    """
+
+    @property
+    def clock_offset_seconds(self) -> float | None:
+        """The venue's clock minus ours, as its last reply showed it; None before the first."""
+        ...
+
+    async def instruments(self) -> dict[str, Instrument]: ...
+    async def candles(self, symbol: str, timeframe: timedelta, *, since: datetime) -> list[Candle]:
+        """Rows from `since`, oldest first; the last one may still be open: market.closed() filters."""
+        ...
+
+    async def tickers(self, symbols: Sequence[str]) -> dict[str, Ticker]: ...
+    async def account(self) -> Account: ...
+    async def positions(self) -> list[VenuePosition]: ...
+    async def open_orders(self) -> list[VenueOrder]: ...
+    async def find_orders(self, specs: Sequence[OrderSpec], *, since: datetime) -> dict[str, VenueOrder]:
+        """By client order id: from open orders, order status and history; those not found anywhere are absent."""
+        ...
+
+    async def fills(self, *, since: datetime) -> list[Fill]: ...
+
+    async def submit(self, spec: OrderSpec, *, expires_at: datetime, permit: Permit) -> SubmitOutcome:
+        """Sign with the expiry that the venue enforces, ask the permit, write to the socket once. Never retried."""
+        ...
+
+    async def cancel(self, spec: OrderSpec, venue_order_id: str | None, *, permit: Permit) -> CancelOutcome: ...
+    async def close(self) -> None: ...
+
+
+# Kraken Futures grants 500 units in 10 s to private calls; what is left is for a person at the web page.
+DEFAULT_BUDGET = Budget(per_second=38.0, burst=90.0, reserved=50.0)
+_ORDER_COST = 10.0  # of a send or a cancel, as the venue counts
+_PROTECTIVE_LEGS = frozenset({Leg.STOP, Leg.EXIT})
+
+
+class CcxtVenue(CcxtReads):
+    """Any ccxt exchange, to read from. It sends nothing: its replies to an order could not be told apart."""
+
+    async def submit(self, spec: OrderSpec, *, expires_at: datetime, permit: Permit) -> SubmitOutcome:
+        return Rejected("local", "this exchange has no outcome table: no order is sent to it")
+
+    async def cancel(self, spec: OrderSpec, venue_order_id: str | None, *, permit: Permit) -> CancelOutcome:
+        return Rejected("local", "this exchange has no outcome table: no cancel is sent to it")
+
+
+class KrakenFuturesVenue(KrakenFuturesReads, CcxtVenue):
+    """Kraken Futures, read and traded. cancel_expiry: a cancel that arrives later than that is refused there."""
+
+    exchange_id = "krakenfutures"
+
+    def __init__(self, wire: Wire, *, clock: Clock, cancel_expiry: timedelta) -> None:
+        super().__init__(wire, clock=clock)
+        self._cancel_expiry = cancel_expiry
+
+    async def submit(self, spec: OrderSpec, *, expires_at: datetime, permit: Permit) -> SubmitOutcome:
+        """Rejected "local": refused here and would be again. Rejected "not-sent": no byte left, later it may pass.
+
+        Raises LeaseLost from the permit; then nothing was sent. Instruments must be readable once.
+        """
+        if (why := order_form.problem(spec)) is not None:
+            return Rejected("local", why)
+        try:
+            await self._known()
+        except VenueUnreadable as refused:
+            return Rejected("not-sent", f"instruments unreadable: {refused.refusals[0].cause}")
+        if spec.symbol not in self._venue_ids:
+            return Rejected("local", f"the venue lists no perpetual {spec.symbol}")
+        wanted = order_form.send_query(spec, self._venue_ids[spec.symbol], expires_at)
+        symbol, kind, side, amount, price, params = order_form.ccxt_arguments(spec, expires_at)
+        reply = await self._wire.send(
+            lambda x: x.create_order(symbol, kind, side, amount, price, params),
+            check=_exactly("/sendorder", wanted),
+            before_write=self._last_word(expires_at, permit),
+            lane=Lane.PROTECTIVE if spec.leg in _PROTECTIVE_LEGS else Lane.ORDINARY,
+            cost=_ORDER_COST,
+        )
+        return read_submit(self.exchange_id, reply)
+
+    async def cancel(self, spec: OrderSpec, venue_order_id: str | None, *, permit: Permit) -> CancelOutcome:
+        """By the venue's id, or by ours where it is None. Gone.reason: "filled" or "notFound", the venue's word."""
+        expires_at = self._clock.now() + self._cancel_expiry
+        query = order_form.cancel_query(spec.client_order_id, venue_order_id, expires_at)
+        reply = await self._wire.send(
+            lambda x: x.privatePostCancelorder(query),
+            check=_exactly("/cancelorder", query),
+            before_write=self._last_word(expires_at, permit),
+            lane=Lane.PROTECTIVE,
+            cost=_ORDER_COST,
+        )
+        return read_cancel(self.exchange_id, reply)
+
+    def _last_word(self, expires_at: datetime, permit: Permit) -> Callable[[], None]:
+        def ask() -> None:
+            if self._clock.now() >= expires_at:
+                raise NotSent("expired before it reached the wire", code="not-sent")
+            permit()
+
+        return ask
+
+
+def _exactly(path_end: str, wanted: dict[str, str]) -> Callable[[Request], None]:
+    """Refuses a request in which ccxt rounded, renamed, dropped or added anything."""
+
+    def check(request: Request) -> None:
+        found = order_form.difference(request.url, path_end, wanted)
+        if request.method != "POST" or request.body is not None or found is not None:
+            raise NotSent(f"ccxt would send something else: {found or request.method}")
+
+    return check
+
+
+def open_venue(
+    exchange_id: str,
+    *,
+    api_key: str,
+    api_secret: str,
+    api_password: str | None = None,
+    sandbox: bool = False,
+    url: str | None = None,
+    for_live: bool = True,
+    budget: Budget = DEFAULT_BUDGET,
+    send_timeout_seconds: float = 1.8,
+    read_timeout_seconds: float = 10.0,
+    cancel_expiry_seconds: float = 2.0,
+    clock: Clock | None = None,
+) -> CcxtVenue:
+    """The door to an exchange; imports ccxt. Nothing is sent before the first call.
+
+    for_live: real orders are meant, so an outcome table and usable credentials are demanded. url: a simulator on
+    loopback. send_timeout_seconds must be below the lease's length, so that a send is over before another may act.
+    Raises GateRefused.
+    """
+    if for_live and not has_table(exchange_id):
+        raise GateRefused(
+            NO_OUTCOME_TABLE.because(
+                "replies of this exchange cannot be told apart, so no real order may be sent there",
+                mend="set EXCHANGE_ID=krakenfutures, or run with DRY_RUN=1",
+                seen=exchange_id,
+            )
+        )
+    wire = open_wire(
+        exchange_id,
+        api_key=api_key,
+        api_secret=api_secret,
+        api_password=api_password,
+        sandbox=sandbox,
+        url=url,
+        limiter=Limiter(budget),
+        send_timeout_seconds=send_timeout_seconds,
+        read_timeout_seconds=read_timeout_seconds,
+    )
+    if for_live:
+        _check_credentials(wire.exchange)
+    used_clock = clock or SystemClock()
+    if exchange_id == KrakenFuturesVenue.exchange_id:
+        return KrakenFuturesVenue(wire, clock=used_clock, cancel_expiry=timedelta(seconds=cancel_expiry_seconds))
+    return CcxtVenue(wire, clock=used_clock)
+
+
+def _check_credentials(exchange: Any) -> None:
+    """One signature, made and thrown away: a secret that cannot sign is found at the gate and not at the first stop."""
+    try:
+        exchange.check_required_credentials()
+        exchange.sign("openorders", ["private"], "GET", {})
+    except Exception as error:  # noqa: BLE001 - each exchange's signer fails in its own way on a bad secret
+        raise GateRefused(
+            BAD_CREDENTIALS.because(
+                f"the key or secret cannot sign a request ({type(error).__name__})",
+                mend="set EXCHANGE_API_KEY and EXCHANGE_API_SECRET as the exchange issued them",
+            )
+        ) from None

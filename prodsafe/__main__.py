@@ -1,0 +1,5 @@
+"""`python -m prodsafe` is the `prodsafe` command. [S]"""
+
+from prodsafe.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""Rows become closed candles: what is accepted, what is refused, and what is said about the holes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from live.market import (
+    BadCandles,
+    aggregate,
+    bars_behind,
+    closed,
+    gaps,
+    is_stale,
+    last_boundary,
+    merge,
+    problems,
+    timeframe,
+    timeframe_name,
+)
+from live.model import Candle
+
+BAR = timedelta(minutes=15)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def candle(
+    number: int = 0,
+    *,
+    open: str = "100",
+    high: str = "102",
+    low: str = "99",
+    close: str = "101",
+    volume: str = "5",
+    symbol: str = "BTC/USD:USD",
+) -> Candle:
+    prices = (Decimal(open), Decimal(high), Decimal(low), Decimal(close))
+    return Candle(symbol, BAR, START + number * BAR, *prices, Decimal(volume))
+
+
+@pytest.mark.parametrize("name", ["1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d"])
+def test_a_timeframe_reads_back_as_its_own_name(name: str) -> None:
+    assert timeframe_name(timeframe(name)) == name
+
+
+def test_fifteen_minutes_are_fifteen_minutes() -> None:
+    assert timeframe("15m") == timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("name", ["", "15", "15M", " 15m", "7m", "1w", "-1m", "m15"])
+def test_an_unknown_timeframe_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="unknown timeframe"):
+        timeframe(name)
+
+
+def test_a_length_without_a_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="no timeframe"):
+        timeframe_name(timedelta(minutes=7))
+
+
+def test_the_candle_still_open_is_not_used() -> None:
+    """W44: structure was computed from the last, partial bar."""
+    rows = [candle(0), candle(1)]
+
+    assert closed(rows, START + 2 * BAR - timedelta(microseconds=1)) == [candle(0)]
+    assert closed(rows, START + 2 * BAR) == rows
+
+
+def test_closed_candles_come_out_sorted_and_once() -> None:
+    assert closed([candle(2), candle(0), candle(2), candle(1)], START + 3 * BAR) == [candle(0), candle(1), candle(2)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        (candle(high="100.5"), "within low and high"),
+        (candle(low="100.5"), "within low and high"),
+        (candle(low="0"), "not positive"),
+        (candle(close="-1"), "not positive"),
+        (candle(close="NaN"), "not positive"),
+        (candle(high="Infinity"), "not positive"),
+        (candle(volume="-1"), "volume"),
+        (candle(volume="NaN"), "volume"),
+        (replace(candle(), opened_at=START + timedelta(seconds=1)), "grid"),
+        (replace(candle(), opened_at=START.replace(tzinfo=None)), "aware UTC"),
+        (replace(candle(), opened_at=START.astimezone(timezone(timedelta(hours=2)))), "aware UTC"),
+        (candle(open="103"), "within low and high"),
+    ],
+)
+def test_a_candle_that_cannot_be_true_is_named(broken: Candle, what: str) -> None:
+    assert any(what in problem for problem in problems(broken))
+
+
+def test_a_true_candle_has_no_problems_even_when_nothing_moved() -> None:
+    assert problems(candle()) == []
+    assert problems(candle(open="100", high="100", low="100", close="100", volume="0")) == []
+
+
+def test_one_impossible_closed_row_refuses_the_reply() -> None:
+    with pytest.raises(BadCandles, match="not positive"):
+        closed([candle(0), candle(1, close="0")], START + 2 * BAR)
+
+
+@given(st.lists(st.integers(0, 60), max_size=60), st.lists(st.integers(0, 60), max_size=60))
+def test_merge_is_a_commutative_keyed_union_that_loses_nothing(mine: list[int], theirs: list[int]) -> None:
+    """I48: a merge that kept only newer bars dropped 1,344 candles and paused trading for good."""
+    left, right = [candle(n) for n in mine], [candle(n) for n in theirs]
+
+    merged = merge(left, right)
+
+    assert merged == merge(right, left) == merge(merged, left, right)
+    assert merged == [candle(n) for n in sorted({*mine, *theirs})]
+
+
+def test_older_history_arriving_after_newer_bars_is_kept() -> None:
+    """I48: the stream was started before the history was loaded."""
+    assert merge([candle(10)], [candle(1), candle(2)]) == [candle(1), candle(2), candle(10)]
+
+
+def test_two_versions_of_a_closed_bar_are_refused_in_either_order() -> None:
+    revised = candle(3, close="101.5")
+
+    for left, right in ((candle(3), revised), (revised, candle(3))):
+        with pytest.raises(BadCandles, match="two versions"):
+            merge([left], [right])
+
+
+def test_different_symbols_never_mix() -> None:
+    other = candle(0, symbol="ETH/USD:USD", close="100.5")
+
+    assert len(merge([candle(0)], [other])) == 2
+
+
+def test_gaps_are_found_with_their_size() -> None:
+    (gap,) = gaps([candle(0), candle(1), candle(5), candle(6)])
+
+    assert (gap.begins_at, gap.ends_at, gap.missing) == (START + 2 * BAR, START + 5 * BAR, 3)
+    assert gaps([candle(0), candle(1)]) == gaps([]) == []
+
+
+def test_staleness_is_counted_in_candles_that_should_exist() -> None:
+    series = [candle(0), candle(1)]
+    fresh = START + 2 * BAR
+
+    assert bars_behind(series, fresh) == bars_behind(series, fresh + BAR - timedelta(seconds=1)) == 0
+    assert bars_behind(series, fresh + 2 * BAR) == 2
+    assert not is_stale(series, fresh + BAR)
+    assert is_stale(series, fresh + 2 * BAR)
+
+
+def test_no_candle_at_all_is_stale() -> None:
+    assert bars_behind([], START) is None
+    assert is_stale([], START)
+
+
+def test_the_last_boundary_is_now_itself_on_a_boundary() -> None:
+    assert last_boundary(START, BAR) == START
+    assert last_boundary(START - timedelta(microseconds=1), BAR) == START - BAR
+
+
+def test_a_higher_candle_exists_only_when_complete() -> None:
+    hour = timedelta(hours=1)
+    rows = [candle(0, open="100"), candle(1, high="110"), candle(2, low="90"), candle(3, close="99.5")]
+
+    assert aggregate(rows[:3], hour) == []
+    assert aggregate([rows[0], rows[2], rows[3], candle(4)], hour) == []
+    (whole,) = aggregate([*reversed(rows), candle(4)], hour)
+    assert (whole.opened_at, whole.closed_at, whole.timeframe) == (START, START + hour, hour)
+    assert (whole.open, whole.high, whole.low, whole.close, whole.volume) == tuple(
+        map(Decimal, ("100", "110", "90", "99.5", "20"))
+    )
+
+
+def test_a_duplicated_bar_does_not_complete_a_higher_candle() -> None:
+    assert aggregate([candle(0), candle(1), candle(1), candle(2)], timedelta(hours=1)) == []
+
+
+def test_timeframes_that_do_not_divide_are_refused() -> None:
+    for higher in (BAR, timedelta(minutes=20), timedelta(minutes=5)):
+        with pytest.raises(ValueError, match="not a multiple"):
+            aggregate([candle(0)], higher)
+    assert aggregate([], timedelta(hours=1)) == []
