@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from prodsafe import values
 from prodsafe.errors import ExitCode
@@ -43,18 +42,18 @@ def _refuse(source: Mapping[str, str]) -> None:
 
 def run(arguments: argparse.Namespace, source: Mapping[str, str]) -> int:
     url = database_url(source)
-    from prodsafe.migrations import PRODSAFE_SET, MigrationSet, migrate, plan_for
+    from live.schema import SETS
+    from prodsafe.migrations import migrate, plan_for
 
-    sets = [PRODSAFE_SET, MigrationSet("live", Path(__file__).resolve().parent / "live" / "migrations")]
     if arguments.plan:
-        plan = plan_for(url, sets)
+        plan = plan_for(url, SETS)
         if arguments.json:
             say_json(plan.as_dict())
         else:
             say("\n".join(plan.as_lines()))
         refuse(plan.refusals)
         return ExitCode.SCHEMA_NOT_READY if plan.refusals else ExitCode.OK
-    result = migrate(url, sets, wait_seconds=arguments.wait, report=say_error if arguments.json else say)
+    result = migrate(url, SETS, wait_seconds=arguments.wait, report=say_error if arguments.json else say)
     if arguments.json:
         say_json(result.as_dict())
     else:

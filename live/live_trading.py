@@ -75,7 +75,7 @@ class LiveTrading:
         permit: Permit,
         lease_is_fresh: Callable[[], bool],
         narrate: Callable[[str], None],
-        alert: Callable[[str], None],
+        alert: Callable[[str, str], None],
         parameters: SmcParameters | None = None,
     ) -> None:
         self.settings = settings
@@ -147,7 +147,6 @@ class LiveTrading:
         await self._execution.record(self._started())
         self._instruments = await self._venue.instruments()
         self._check_symbols()
-        self._check_clock()
         await self._reconcile_at_boot()
         self._feeds = [
             Feed(symbol, self._venue, self._parameters, warmup_candles=self.settings.live_warmup_candles)
@@ -215,7 +214,7 @@ class LiveTrading:
                 symbol = getattr(event, "symbol", None)
                 unfolded.append((symbol, f"journal row {event.kind} contradicts the rows before it: {illegal}"))
         for symbol, reason in unfolded:
-            self._alert(reason)
+            self._alert(f"journal {symbol}", reason)
             frozen = [symbol] if symbol else list(self.settings.live_symbols)
             await self._execution.record(
                 *(SymbolFrozen(at=self._clock.now(), symbol=each, reason=reason) for each in frozen)
@@ -257,12 +256,16 @@ class LiveTrading:
         return abs(self._venue.clock_offset_seconds or 0.0)
 
     async def _reconcile_at_boot(self) -> None:
-        """Look until nothing is undecided; an order whose reply was lost decides itself once its expiry is past."""
+        """Look until nothing is undecided; an order whose reply was lost decides itself once its expiry is past.
+
+        The clocks are compared on the first look's replies, before anything is sent.
+        """
         patience = self._allowance() + timedelta(seconds=self.settings.live_request_expiry_seconds + 10)
         deadline = self._clock.now() + patience
         self._latch = await self._journal.latch()
         while True:
             look = await self._look()
+            self._check_clock()
             await self._reconcile(look)
             await self._protect()
             self._log_actions()
@@ -334,7 +337,7 @@ class LiveTrading:
                 order, found.get(cid), looks=looks, looked_at=looked_at, allowance=self._allowance()
             )
             if events and looks:
-                self._alert(f"{cid} is nowhere at the venue: {events[0].kind}")
+                self._alert(f"nowhere {cid}", f"{cid} is nowhere at the venue: {events[0].kind}")
             await self._execution.record(*events)
 
     async def _take_fills(self, reading: reconcile.Reading) -> None:
@@ -361,7 +364,7 @@ class LiveTrading:
         await self._execution.record(*finding.events)
         if finding.events:
             self._narrate(finding.text)
-            self._alert(finding.text)
+            self._alert(f"reconcile {finding.events[0].kind}", finding.text)
 
     async def _check_limits(self, look: Look) -> None:
         await self._observe_equity(look)
@@ -371,7 +374,7 @@ class LiveTrading:
             await self._journal.halt(reason, by="worker")
             self._latch = await self._journal.latch()
             self._narrate(f"halted: {reason}")
-            self._alert(f"halted: {reason}")
+            self._alert("halted", f"halted: {reason}")
 
     async def _observe_equity(self, look: Look) -> None:
         """Durable equity marks: each minute, each new peak, each new UTC day, and anew after a person resumed."""
@@ -400,7 +403,8 @@ class LiveTrading:
         for position in self.book.open_positions():
             instrument = self._instruments.get(position.symbol)
             if instrument is None:
-                self._alert(f"{position.symbol} is held but no longer listed: its protection cannot be sized")
+                unlisted = f"{position.symbol} is held but no longer listed: its protection cannot be sized"
+                self._alert(f"unlisted {position.symbol}", unlisted)
                 continue
             await self._execution.settle(position.id, instrument, policy)
 
@@ -436,7 +440,7 @@ class LiveTrading:
         outcome = await self._execution.enter(approved, entry_id)
         self._narrate(f"entry {words}: {type(outcome).__name__.lower()}")
         if isinstance(outcome, Rejected):
-            self._alert(f"entry {words} rejected: {outcome.reason}")
+            self._alert(f"rejected {symbol}", f"entry {words} rejected: {outcome.reason}")
 
     def _approve(self, signal: Signal, position_id: str, opinion: Opinion, look: Look) -> Intent | Denied:
         now = self._clock.now()

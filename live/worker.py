@@ -171,7 +171,7 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
             permit=lease.permit,
             lease_is_fresh=lambda: lease.is_fresh,
             narrate=lambda text: log.info("tick", action=text),
-            alert=lambda text: alerter.alert(text, text, urgent=True),
+            alert=lambda key, text: alerter.alert(key, text, urgent=True),
         )
         board.show(lambda: replace(trading.status, lease_fresh=lease.is_fresh))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -116,9 +116,7 @@ def fill(order: OrderSpec, qty: str = "1", price: str = "100", seconds: float = 
 
 
 def filled(order: OrderSpec, qty: str = "1", price: str = "100", seconds: float = 1, fill_id: str = "") -> Filled:
-    return Filled(
-        at=at(seconds), client_order_id=order.client_order_id, fill=fill(order, qty, price, seconds, fill_id)
-    )
+    return Filled(at=at(seconds), client_order_id=order.client_order_id, fill=fill(order, qty, price, seconds, fill_id))
 
 
 def live(order: OrderSpec, seconds: float = 0) -> list[Event]:

@@ -15,7 +15,6 @@ SPEC_VARIABLES = {
     *("EXCHANGE_API_KEY", "EXCHANGE_API_SECRET", "EXCHANGE_API_PASSWORD", "EXCHANGE_SANDBOX", "EXCHANGE_URL"),
     *("LOCK_WAIT_SECONDS", "ALERT_WEBHOOK_URL"),
 }
-PROJECT = Path(__file__).resolve().parent.parent
 
 for _name in list(os.environ):  # before any test module is imported: what a person's shell holds decides no test
     if _name in SPEC_VARIABLES or _name.startswith(("LIVE_", "RISK_", "PG")):
@@ -57,11 +56,11 @@ def make_database(postgres_server) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def migrated_template(make_database: Callable[..., str]) -> str:
     """The name of a database with every migration of prodsafe and live applied."""
-    from prodsafe.migrations import PRODSAFE_SET, MigrationSet, migrate
+    from live.schema import SETS
+    from prodsafe.migrations import migrate
 
     url = make_database()
-    live = MigrationSet("live", PROJECT / "live" / "migrations")
-    migrate(url, [PRODSAFE_SET, live], wait_seconds=10.0, report=lambda line: None)
+    migrate(url, SETS, wait_seconds=10.0, report=lambda line: None)
     return url.rpartition("/")[2]
 
 
@@ -75,3 +74,13 @@ def empty_database_url(make_database: Callable[..., str]) -> str:
 def database_url(make_database: Callable[..., str], migrated_template: str) -> str:
     """A new database with the whole schema."""
     return make_database(migrated_template)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nothing listened on a moment ago."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -16,8 +16,8 @@ import pytest
 
 from prodsafe import embedded
 from prodsafe.embedded import EmbeddedPostgres
-from prodsafe.embedded_account import FOLDER_NOT_OURS
-from prodsafe.embedded_binaries import NO_BINARIES, WRONG_VERSION
+from prodsafe.embedded_account import FOLDER_NOT_OURS, Account
+from prodsafe.embedded_binaries import NO_BINARIES, WRONG_VERSION, choose_binaries
 from prodsafe.errors import DatabaseRefused, ExitCode
 
 
@@ -170,6 +170,24 @@ def test_no_binaries_are_refused_with_what_to_install(tmp_path):
     found = refusal(EmbeddedPostgres(tmp_path / "server", binaries=tmp_path))
 
     assert found.kind is NO_BINARIES and "apt-get install postgresql" in found.mend
+
+
+def test_binaries_below_a_private_folder_are_copied_to_where_the_servers_account_can_run_them(tmp_path, monkeypatch):
+    """A clone below /root with the wheel's binaries in its .venv: nobody but root passes /root."""
+    private, public = tmp_path / "root" / "package" / "pginstall" / "bin", tmp_path / "tmp"
+    private.mkdir(parents=True)
+    public.mkdir()
+    (private / "postgres").write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 16.14'\n")
+    (private / "postgres").chmod(0o755)
+    (tmp_path / "root").chmod(0o700)
+    monkeypatch.setattr("tempfile.tempdir", str(public))
+    stranger = Account(uid=os.getuid() + 60000, gid=os.getgid() + 60000, name="stranger")
+
+    first, again = (choose_binaries([private], tmp_path / "server", stranger) for _ in range(2))
+
+    assert first == again and (first / "postgres").is_file() and public in first.parents
+    assert [path.stat().st_mode & 0o777 for path in public.iterdir()] == [0o755]
+    assert (tmp_path / "root").stat().st_mode & 0o777 == 0o700
 
 
 def test_data_of_a_version_that_is_not_installed_is_refused(server):

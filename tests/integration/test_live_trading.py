@@ -1,4 +1,4 @@
-"""LiveTrading with its real rooms on a hand-driven clock and market: the golden path, restarts, halts, and bad venues."""
+"""LiveTrading with its real rooms on a hand-driven clock and market: golden path, restarts, halts, bad venues."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Stage:
             permit=self.permit,
             lease_is_fresh=lambda: self.lease_held,
             narrate=self.said.append,
-            alert=self.alerts.append,
+            alert=lambda _key, text: self.alerts.append(text),
         )  # fmt: skip
 
     def permit(self) -> None:
