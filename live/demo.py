@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 HEALTH_PORT = 18080
 DASHBOARD_PORT = 18501
 WIDTH = 100
+BAR_SECONDS = 15 * 60
+BOUNDARY_SECONDS = 30  # longer than it takes from here to the first entry
 
 
 class DemoFailed(Exception):
@@ -164,17 +167,31 @@ class SimulatedVenue:
     def position(self, symbol: str) -> dict[str, Any] | None:
         return next((each for each in self._get("/sim/positions") if each["symbol"] == symbol), None)
 
-    def set_price(self, symbol: str, price: float) -> None:
-        say(f"   the market: {symbol} trades at {price:g}")
+    def move(self, share: float) -> None:
+        """Let every listed price drift by up to `share` of itself."""
+        for ticker in self._get("/sim/tickers"):
+            self.set_price(ticker["symbol"], ticker["last"] * (1 + random.uniform(-share, share)), said=False)
+
+    def set_price(self, symbol: str, price: float, *, said: bool = True) -> None:
+        if said:
+            say(f"   the market: {symbol} trades at {price:g}")
         body = json.dumps({"symbol": symbol, "price": price}).encode()
         request = urllib.request.Request(f"{self._url}/sim/price", data=body, method="POST")
         with urllib.request.urlopen(request, timeout=5) as reply:
             reply.read()
 
 
+def wait_out_boundary() -> None:
+    """The still market has its setups on the newest closed candle; do not begin when another is about to close."""
+    left = BAR_SECONDS - time.time() % BAR_SECONDS
+    if left < BOUNDARY_SECONDS:
+        say(f"a candle closes in {left:.0f} s; waiting for it ...")
+        time.sleep(left + 2)
+
+
 @contextmanager
 def simulator(env: Mapping[str, str]) -> Iterator[str]:
-    child = Child(["-m", "live.simulator"], env, name="venue", shown=False)
+    child = Child(["-m", "live.simulator", "--scenario", "still"], env, name="venue", shown=False)
     try:
         deadline = time.monotonic() + 20
         while not child.lines and child.is_running and time.monotonic() < deadline:
@@ -348,7 +365,7 @@ def journal_fills(database_url: str) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def kept_running(env: Mapping[str, str], worker: Child, stack: ExitStack) -> None:
+def kept_running(env: Mapping[str, str], venue: SimulatedVenue, worker: Child, stack: ExitStack) -> None:
     title(8, "Left running")
     dashboard = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(PROJECT / "live" / "dashboard.py"), "--server.headless=true",
@@ -360,9 +377,10 @@ def kept_running(env: Mapping[str, str], worker: Child, stack: ExitStack) -> Non
     say(f"   metrics    http://127.0.0.1:{HEALTH_PORT}/api/metrics")
     say(f"   dashboard  http://127.0.0.1:{DASHBOARD_PORT}")
     say(f"   venue      {env['EXCHANGE_URL']}/sim/ledger")
-    say("   Ctrl-C ends everything.")
+    say("   The market drifts from here on. Ctrl-C ends everything.")
     while worker.is_running:
-        time.sleep(0.5)
+        time.sleep(1)
+        venue.move(0.0005)
     raise DemoFailed(f"the worker ended, exit {worker.wait()}")
 
 
@@ -372,6 +390,7 @@ def tell(*, keep: bool) -> None:
         folder.chmod(0o755)  # the server drops root, and must be able to reach its own folder inside
         server = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
         register_secrets([DEMO_API_SECRET])
+        wait_out_boundary()
         exchange_url = stack.enter_context(simulator(os.environ))
         env, venue = environment(server.url, exchange_url), SimulatedVenue(exchange_url)
         say("PostgreSQL and a simulated Kraken Futures are up, both on loopback.")
@@ -386,7 +405,7 @@ def tell(*, keep: bool) -> None:
         halted_and_resumed(env, second)
         taken_profit(env, venue, second, symbol)
         if keep:
-            kept_running(env, second, stack)
+            kept_running(env, venue, second, stack)
         stopped(second)
         accounted(server.url, venue)
 

@@ -45,6 +45,7 @@ from live.simulator.orders import (
 )
 from live.simulator.scenarios import Scenario
 from live.venue import Permit
+from prodsafe.errors import VenueUnreadable
 
 _ACCOUNT = "paper"
 _KINDS = {OrderType.MARKET: OrderKind.MARKET, OrderType.LIMIT: OrderKind.LIMIT, OrderType.STOP: OrderKind.STOP}
@@ -107,7 +108,10 @@ class PaperVenue:
         return [self._fill(done) for done in venue.accounts[_ACCOUNT].executions if done.at >= since]
 
     async def submit(self, spec: OrderSpec, *, expires_at: datetime, permit: Permit) -> SubmitOutcome:
-        venue = await self._seen(spec.symbol)
+        try:
+            venue = await self._seen(spec.symbol)
+        except VenueUnreadable as unreadable:
+            return Rejected("not-sent", unreadable.refusals[0].cause)
         if spec.symbol not in self._instruments:
             return Rejected("local", f"the market lists no {spec.symbol}")
         permit()
@@ -117,7 +121,10 @@ class PaperVenue:
         return Rejected(verdict.status, "refused by the paper venue")
 
     async def cancel(self, spec: OrderSpec, venue_order_id: str | None, *, permit: Permit) -> CancelOutcome:
-        venue = await self._seen()
+        try:
+            venue = await self._seen()
+        except VenueUnreadable as unreadable:
+            return Rejected("not-sent", unreadable.refusals[0].cause)
         permit()
         client_id = None if venue_order_id else spec.client_order_id
         verdict = venue.cancel(_ACCOUNT, self._now, order_id=venue_order_id, client_order_id=client_id)

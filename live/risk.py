@@ -36,7 +36,7 @@ def size(
 ) -> Intent | Denied:
     """A sized, approved intent for a signal, or the first limit that denies it.
 
-    now: aware UTC. The size is what loses risk_per_trade_pct of equity between entry and stop, cut to every notional cap.
+    now: aware UTC. The size loses risk_per_trade_pct of equity between entry and stop, cut to every notional cap.
     A missing or implausible input denies: a limit without its input is closed, not open (I11).
     """
     if denied := _not_now(signal, book, settings, now) or _implausible(signal, instrument, ticker, account):

@@ -1,4 +1,4 @@
-"""LIVE_* and RISK_* settings: one frozen object, read strictly, units in names, relations between limits checked. [P]"""
+"""LIVE_* and RISK_* settings: one frozen object, strictly read, units in names, limits checked against each other. [P]"""
 
 from __future__ import annotations
 

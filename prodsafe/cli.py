@@ -37,7 +37,7 @@ class Lazy:
 
 LAZY = {
     "lock": Lazy("prodsafe.lock_cli", "lock", "who holds which account, since when, epoch, last beat"),
-    "migrate": Lazy("prodsafe.migrations.cli", "migrate", "new, lint, plan, apply, status, verify, baseline, backfill"),
+    "migrate": Lazy("prodsafe.migrations.cli", "migrate", "safe schema migrations: new, plan, apply, status, verify"),
     "run": Lazy("prodsafe.lock_cli", "run", "any program under the same guard: gates, lease, fencing"),
 }
 

@@ -175,7 +175,7 @@ def test_an_order_believed_refused_that_turns_up_alive_is_alive() -> None:
 
 
 def test_stop_refused_too_often_ends_in_a_market_exit() -> None:
-    """DESIGN: placement that keeps failing, for any reason, ends in a market exit (freqtrade exits on one class only)."""
+    """Placement that keeps failing, for any reason, ends in a market exit (freqtrade exits on one class only)."""
     tries = [spec(Leg.STOP, 2 + n) for n in range(3)]
     refusals = [e for n, s in enumerate(tries) for e in (intended(s, 2 + n), rejected(s.client_order_id, 2.5 + n))]
     position = after(*live(ENTRY), filled(ENTRY), *refusals)
