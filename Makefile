@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test lint format bench $(addprefix bench-,$(BENCHES))
+.PHONY: help venv system demo test lint format lock bench $(addprefix bench-,$(BENCHES))
 
 help:  ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,11 @@ lint: venv  ## ruff and mypy --strict
 format: venv  ## ruff's formatter and safe fixes
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+lock: $(BENCH_STAMP)  ## renew deploy/requirements.lock, the hash-locked pins of production images
+	$(BENCH_PY) $(PIP) 'pip-tools>=7,<8'
+	$(BENCH_PY) -m piptools compile --quiet --generate-hashes --extra live --extra migrate --strip-extras --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o deploy/requirements.lock pyproject.toml
 
 bench: $(addprefix bench-,$(BENCHES))  ## every benchmark, side by side with its peers; bench-NAME for one
 

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,8 +27,6 @@ from prodsafe.embedded import EmbeddedPostgres
 from prodsafe.output import register_secrets, say
 
 PROJECT = Path(__file__).resolve().parent.parent
-HEALTH_PORT = 18080
-DASHBOARD_PORT = 18501
 WIDTH = 100
 BAR_SECONDS = 15 * 60
 BOUNDARY_SECONDS = 30  # longer than it takes from here to the first entry
@@ -35,6 +34,13 @@ BOUNDARY_SECONDS = 30  # longer than it takes from here to the first entry
 
 class DemoFailed(Exception):
     """Something that must hold did not."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def expect(holds: bool, what: str) -> None:
@@ -169,8 +175,8 @@ class SimulatedVenue:
 
     def move(self, share: float) -> None:
         """Let every listed price drift by up to `share` of itself."""
-        for ticker in self._get("/sim/tickers"):
-            self.set_price(ticker["symbol"], ticker["last"] * (1 + random.uniform(-share, share)), said=False)
+        for symbol, ticker in self._get("/sim/tickers").items():
+            self.set_price(symbol, ticker["last"] * (1 + random.uniform(-share, share)), said=False)
 
     def set_price(self, symbol: str, price: float, *, said: bool = True) -> None:
         if said:
@@ -217,6 +223,8 @@ def environment(database_url: str, exchange_url: str) -> dict[str, str]:
         "EXCHANGE_ACCOUNT": "demo",
         "EXCHANGE_API_KEY": DEMO_API_KEY,
         "EXCHANGE_API_SECRET": DEMO_API_SECRET,
+        "HEALTH_HOST": "127.0.0.1",
+        "PORT": str(free_port()),
         "LIVE_TICK_SECONDS": "1",
         "LIVE_FAST_TICK_SECONDS": "0.25",
     }
@@ -276,18 +284,18 @@ def succeeded(env: Mapping[str, str], venue: SimulatedVenue, symbol: str) -> Chi
     title(5, "The successor waits out the grace, reconciles, and keeps the one stop")
     stop_before = [order["order_id"] for order in venue.open_orders("-s")]
     say("   $ WITH_HEALTH=1 python -m live.prod_live")
-    worker = Child(["-m", "live.prod_live"], {**env, "WITH_HEALTH": "1", "PORT": str(HEALTH_PORT)}, name="worker 2")
+    worker = Child(["-m", "live.prod_live"], {**env, "WITH_HEALTH": "1"}, name="worker 2")
     wait_for("it trades under the next epoch", lambda: worker.logged("trading"), seconds=60, alive=worker)
     expect("grace" in worker.text(), "it waited until nothing of the dead worker could still arrive")
-    wait_for("healthy on /health", healthy, seconds=20, alive=worker)
+    wait_for("healthy on /health", lambda: healthy(env), seconds=20, alive=worker)
     expect(one_stop(venue, symbol), "still exactly one stop")
     expect([order["order_id"] for order in venue.open_orders("-s")] == stop_before, "and it is the same one")
     return worker
 
 
-def healthy() -> bool:
+def healthy(env: Mapping[str, str]) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{HEALTH_PORT}/health", timeout=3) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{env['PORT']}/health", timeout=3) as reply:
             return bool(reply.status == 200)
     except OSError:
         return False
@@ -367,15 +375,16 @@ def journal_fills(database_url: str) -> set[str]:
 
 def kept_running(env: Mapping[str, str], venue: SimulatedVenue, worker: Child, stack: ExitStack) -> None:
     title(8, "Left running")
+    port = free_port()
     dashboard = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", str(PROJECT / "live" / "dashboard.py"), "--server.headless=true",
-         f"--server.port={DASHBOARD_PORT}", "--server.address=127.0.0.1", "--browser.gatherUsageStats=false"],
+         f"--server.port={port}", "--server.address=127.0.0.1", "--browser.gatherUsageStats=false"],
         env=dict(env), cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     stack.callback(dashboard.terminate)
-    say(f"   health     http://127.0.0.1:{HEALTH_PORT}/health")
-    say(f"   metrics    http://127.0.0.1:{HEALTH_PORT}/api/metrics")
-    say(f"   dashboard  http://127.0.0.1:{DASHBOARD_PORT}")
+    say(f"   health     http://127.0.0.1:{env['PORT']}/health")
+    say(f"   metrics    http://127.0.0.1:{env['PORT']}/api/metrics")
+    say(f"   dashboard  http://127.0.0.1:{port}")
     say(f"   venue      {env['EXCHANGE_URL']}/sim/ledger")
     say("   The market drifts from here on. Ctrl-C ends everything.")
     while worker.is_running:

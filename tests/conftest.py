@@ -84,3 +84,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+_FASTEST_FIRST = ("unit", "simulation", "integration", "acceptance", "chaos", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slip in a pure room is told in seconds, not after minutes of real processes."""
+
+    def room(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return _FASTEST_FIRST.index(folder) if folder in _FASTEST_FIRST else len(_FASTEST_FIRST)
+
+    items.sort(key=room)

@@ -94,12 +94,13 @@ class World:
             self._show(venue_id, self.pinned.get(venue_id) or self.prices.price(venue_id, now), now)
 
     def pin(self, venue_id: str, price: Decimal, now: datetime) -> None:
-        """The price from now on; the scenario no longer moves this symbol. Matches at once."""
-        contract = self.venue.contracts[venue_id]
-        if not price.is_finite() or not contract.on_tick(price):
-            raise ValueError(f"price {price} is not a positive multiple of the tick {contract.tick_size}")
-        self.pinned[venue_id] = price
-        self._show(venue_id, price, now)
+        """The price, to the nearest tick, from now on; the scenario no longer moves this symbol. Matches at once."""
+        tick = self.venue.contracts[venue_id].tick_size
+        nearest = (price / tick).quantize(Decimal(1)) * tick if price.is_finite() else Decimal(0)
+        if nearest <= 0:
+            raise ValueError(f"price {price} is not a positive number of ticks of {tick}")
+        self.pinned[venue_id] = nearest
+        self._show(venue_id, nearest, now)
 
     def _show(self, venue_id: str, price: Decimal, now: datetime) -> None:
         self._tapes[venue_id].record(now, price)
