@@ -67,7 +67,6 @@ class Settings:
     live_warmup_candles: int = _setting(2000, _count, "closed candles fed to the strategy before the first decision")
     live_tick_seconds: float = _setting(5.0, _seconds, "pause between two looks at the venue")
     live_fast_tick_seconds: float = _setting(1.0, _seconds, "the same while an order works or protection is due")
-    live_reconcile_seconds: float = _setting(30.0, _seconds, "full comparison of our book with the venue's, at least")
     live_drain_seconds: float = _setting(20.0, _seconds, "longest time a clean stop may take")
     live_foreign_positions: str = _setting(
         "adopt", _one_of("adopt", "freeze"), "a position that no order of ours explains: adopt and protect, or freeze"

@@ -23,8 +23,6 @@ from prodsafe.errors import ExitCode
 from prodsafe.gates import GATES, Gate, as_table, evaluate_gates, look_around
 from prodsafe.output import mask, refuse, register_secrets, run_entry, say, say_json, warn
 
-GATES_GROUP = "prodsafe.gates"  # installed programs contribute gates under this entry-point group
-
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
@@ -115,21 +113,32 @@ def env(as_json: bool) -> int:
 
 
 def environment_rows(environment: Environment, environ: Mapping[str, str]) -> list[dict[str, str]]:
-    """One row a variable of SPEC section 3, then the LIVE_* and RISK_* ones that are set."""
-    settings = [
-        {"name": name, "value": _shown(raw), "source": "environment", "what": "a setting of the trading worker"}
-        for name, raw in sorted(environment.settings.items())
-    ]
-    return [*(_row(variable, environment, environ.get(variable.name, "")) for variable in VARIABLES), *settings]
+    """One row a variable of SPEC section 3, then the settings that installed programs contribute."""
+    rows = [_row(variable, environment, environ.get(variable.name, "")) for variable in VARIABLES]
+    described = {name: (default, what) for name, default, what in contributed_settings()}
+    unknown = {name: ("-", "nothing reads it") for name in environment.settings if name not in described}
+    for name, (default, what) in (described | unknown).items():
+        raw = environment.settings.get(name)
+        value, source = (default, "default") if raw is None else (_shown(raw), "environment")
+        rows.append({"name": name, "value": value, "source": source, "what": what})
+    return rows
 
 
 def contributed_gates() -> list[Gate]:
     """What installed distributions declare under the entry-point group `prodsafe.gates`, less what is in GATES."""
-    from importlib.metadata import entry_points  # slow to import, and only this command scans
-
     own = {gate.kind for gate in GATES}
-    points = sorted(entry_points(group=GATES_GROUP), key=lambda point: point.name)
-    return [gate for point in points for gate in point.load() if gate.kind not in own]
+    return [gate for gates in _contributed("prodsafe.gates") for gate in gates if gate.kind not in own]
+
+
+def contributed_settings() -> list[tuple[str, str, str]]:
+    """(variable, default, meaning) from the functions declared under the entry-point group `prodsafe.settings`."""
+    return [row for describe in _contributed("prodsafe.settings") for row in describe()]
+
+
+def _contributed(group: str) -> list[Any]:
+    from importlib.metadata import entry_points  # slow to import, and only these commands scan
+
+    return [point.load() for point in sorted(entry_points(group=group), key=lambda point: point.name)]
 
 
 def run_click(command: click.Command, arguments: Sequence[str] | None = None, *, prog_name: str | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,11 @@ def test_a_halt_tighter_than_what_it_guards_is_refused(values: dict[str, str]) -
 def test_every_setting_is_described() -> None:
     assert {name for name, _, _ in describe_settings()} == KNOWN_SETTINGS
     assert all(meaning for _, _, meaning in describe_settings())
+
+
+def test_every_setting_is_read_by_somebody() -> None:
+    """A limit that nothing reads is no limit (I11: the daily loss limit was never enforced)."""
+    rooms = Path(__file__).resolve().parents[2] / "live"
+    source = "".join(file.read_text() for file in rooms.rglob("*.py") if file.name != "settings.py")
+
+    assert [name for name in KNOWN_SETTINGS if f"settings.{name.lower()}" not in source] == []
