@@ -1,23 +1,17 @@
-"""TradingService: LiveTrading on paper, fed with candles by queue. No order can leave: it knows no venue. [S]"""
+"""TradingService: PaperTrading fed with candles by queue. No order can leave: it knows no venue. [S]"""
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from legacy.messages import MarketQueue
 from live.clock import Clock
-from live.health import package_version
-from live.journal import MemoryJournal, MemoryStore
-from live.live_trading import Identity, LiveTrading
 from live.model import Candle, Instrument, Ticker
-from live.paper import Market, PaperVenue
+from live.paper import Market
+from live.paper_trading import PaperTrading
 from live.settings import Settings
-from prodsafe.lease_model import scope_hash
 
 SCOPE = "legacy/paper"
 
@@ -52,35 +46,11 @@ class QueuedMarket:
         """The market belongs to whoever opened it."""
 
 
-class TradingService(LiveTrading):
-    """The worker's own loop with strategy, risk, execution, book and reconcile; venue and journal live in memory.
-
-    What it holds and what it has lost today end with the process: experiments only.
-    """
+class TradingService(PaperTrading):
+    """The worker's own loop, fed by the queue. What it holds and what it has lost today end with the process."""
 
     def __init__(
         self, market: Market, inbox: MarketQueue, *, settings: Settings, clock: Clock, narrate: Callable[[str], None]
     ) -> None:
-        store, holder = MemoryStore(), uuid4()
-        epoch = store.take(SCOPE, holder)
         queued = QueuedMarket(market, inbox, kept=settings.live_warmup_candles)
-        super().__init__(
-            settings=settings,
-            identity=Identity(
-                scope=SCOPE,
-                scope_hash=scope_hash(SCOPE),
-                epoch=epoch,
-                holder=str(holder),
-                predecessor_clean=True,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                version=package_version(),
-            ),
-            journal=MemoryJournal(store, scope=SCOPE, epoch=epoch, holder=holder, clock=clock.now),
-            venue=PaperVenue(queued, clock=clock),
-            clock=clock,
-            permit=lambda: None,  # a lease is for an account that two processes could share; this one is our own memory
-            lease_is_fresh=lambda: True,
-            narrate=narrate,
-            alert=lambda _key, text: narrate(f"alert: {text}"),
-        )
+        super().__init__(queued, scope=SCOPE, settings=settings, clock=clock, narrate=narrate)

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from live.settings import KNOWN_SETTINGS, TIMEFRAMES, Settings, read_settings
-from live.simulator.scenarios import SCENARIOS, make_scenario
+from live.paper_loop import WORKER, Build, Work, require_paper_settings, trade_on_paper
+from live.settings import TIMEFRAMES, Settings
+from live.simulator.scenarios import SCENARIOS
 from prodsafe.deprecation import refuse_in_production
 from prodsafe.dotenv_guard import load_developer_dotenv, suppress_in_production
-from prodsafe.environment import Environment, read_environment
-from prodsafe.errors import ExitCode, GateRefused, RefusalKind
-from prodsafe.gates import Surroundings, settings_gate
+from prodsafe.environment import read_environment
 from prodsafe.output import register_secrets, run_entry, say
 from prodsafe.values import read_seconds
 
@@ -28,13 +25,11 @@ if TYPE_CHECKING:
     from legacy.data_service import DataService
     from legacy.trading_service import TradingService
     from live.clock import Clock
+    from live.live_trading import LiveTrading
     from live.paper import Market
 
-NEVER_REAL_ORDERS = RefusalKind("R30", "legacy-real-orders")
-
-POINTER = "python -m live.prod_live"
 ABOUT = f"""\
-Deprecated, for local experiments only; production runs `{POINTER}`.
+Deprecated, for local experiments only; production runs `{WORKER}`.
 
 DataService -> bounded queue -> TradingService, with the worker's own strategy, risk and execution. Orders go to a paper
 venue in this process and nowhere else; positions, losses and halts are forgotten when it ends.
@@ -73,84 +68,35 @@ def _start(entry: str, options: argparse.Namespace, *, with_health: bool) -> int
     load_developer_dotenv(Path.cwd(), os.environ)
     env = read_environment(os.environ)
     register_secrets(env.secrets())
-    refuse_in_production(env, entry=entry, pointer=POINTER)
-    settings = require_settings(env)
+    refuse_in_production(env, entry=entry, pointer=WORKER)
+    settings = require_paper_settings(env)
     if options.bar:
         settings = replace(settings, live_timeframe=options.bar)
     names_venue = env.exchange_url or os.environ.get("EXCHANGE_ID", "").strip()
-    scenario = options.scenario or (None if names_venue else "default")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the loop runs, it ends the process as Ctrl-C does
-    asyncio.run(_experiment(env, settings, scenario, seconds=options.seconds, with_health=with_health))
-    return ExitCode.OK
+    return trade_on_paper(
+        env,
+        settings,
+        _build(settings),
+        scenario=options.scenario or (None if names_venue else "default"),
+        seconds=options.seconds,
+        with_health=with_health,
+    )
 
 
-def require_settings(env: Environment) -> Settings:
-    """The settings, once everything in the environment is understood. Raises GateRefused with all that is wrong."""
-    settings, refusals = read_settings(env.settings)
-    refusals = [*env.problems, *settings_gate(KNOWN_SETTINGS).judge(env, Surroundings()), *refusals]
-    if env.dry_run is False:
-        never = NEVER_REAL_ORDERS.because(
-            "the legacy loops never send a real order",
-            mend=f"unset DRY_RUN to trade on paper, or run `{POINTER}`",
-            seen="DRY_RUN=0",
-        )
-        refusals.append(never)
-    if refusals:
-        raise GateRefused(*refusals)
-    return settings
-
-
-async def _experiment(
-    env: Environment, settings: Settings, scenario: str | None, *, seconds: float | None, with_health: bool
-) -> None:
+def _build(settings: Settings) -> Build:
     from legacy.data_service import DataService
     from legacy.messages import market_queue
     from legacy.trading_service import TradingService
-    from live.clock import SystemClock
 
-    clock, queue, loop = SystemClock(), market_queue(), asyncio.get_running_loop()
-    async with contextlib.AsyncExitStack() as stack:
-        market = _open_market(env, settings, scenario, clock)
-        stack.push_async_callback(market.close)
+    def build(market: Market, clock: Clock) -> tuple[LiveTrading, Work]:
+        queue = market_queue()
         data = DataService(market, queue, settings=settings, clock=clock, narrate=lambda text: say(f"data: {text}"))
         trading = TradingService(
             market, queue, settings=settings, clock=clock, narrate=lambda text: say(f"trading: {text}")
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, trading.stop)
-        if seconds is not None:
-            loop.call_later(seconds, trading.stop)
-        if with_health:
-            _serve_health(stack, env, trading)
-        say(f"paper trading on {f'scenario {scenario}' if scenario else 'public prices'}: nothing is kept")
-        await run_services(data, trading)
+        return trading, lambda: run_services(data, trading)
 
-
-def _open_market(env: Environment, settings: Settings, scenario: str | None, clock: Clock) -> Market:
-    if scenario is None:
-        from live.venue import open_venue
-
-        return open_venue(
-            env.exchange_id,
-            api_key="",
-            api_secret="",
-            sandbox=env.exchange_sandbox,
-            url=env.exchange_url,
-            for_live=False,
-            clock=clock,
-        )
-    from live.market import timeframe
-    from live.paper import ScenarioMarket
-
-    bar = timeframe(settings.live_timeframe)
-    return ScenarioMarket(make_scenario(scenario, seed=1, began_at=clock.now(), bar=bar), clock=clock)
-
-
-def _serve_health(stack: contextlib.AsyncExitStack, env: Environment, trading: TradingService) -> None:
-    from live.health import HealthServer, make_app
-
-    server = stack.enter_context(HealthServer(make_app(lambda: trading.status), env.health_host, env.port))
-    say(f"health: http://{server.address[0]}:{server.address[1]}/health")
+    return build
 
 
 async def run_services(data: DataService, trading: TradingService) -> None:

@@ -1,4 +1,4 @@
-"""LIVE_* and RISK_* settings: one frozen object, strictly read, units in names, limits checked against each other. [P]"""
+"""LIVE_* and RISK_*: one frozen object, strictly read, units in the names, limits checked against each other. [P]"""
 
 from __future__ import annotations
 
