@@ -396,7 +396,6 @@ def kept_running(env: Mapping[str, str], venue: SimulatedVenue, worker: Child, s
 def tell(*, keep: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prodsafe-demo-")))
-        folder.chmod(0o755)  # the server drops root, and must be able to reach its own folder inside
         server = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
         register_secrets([DEMO_API_SECRET])
         wait_out_boundary()
