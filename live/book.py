@@ -35,7 +35,7 @@ from live.model import Leg
 from live.position import IllegalTransition, Order, Phase, Position, apply, opened
 
 CLOSED_KEPT = 200
-FILL_OVERLAP = timedelta(minutes=2)
+FILL_OVERLAP = timedelta(minutes=10)  # how late a venue may tell of a fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,26 @@ class Book:
         return [position for position in self.positions.values() if position.closed_at is None]
 
     def position_on(self, symbol: str) -> Position | None:
-        """The one open position of a symbol (invariant A), entries in flight included (I6)."""
-        return next((position for position in self.open_positions() if position.symbol == symbol), None)
+        """The one open position of a symbol (invariant A), entries in flight included (I6).
+
+        Beside it an older one may still take its last orders back, flat and on its way to be closed.
+        """
+        on_symbol = [position for position in self.open_positions() if position.symbol == symbol]
+        return next((position for position in on_symbol if position.qty > 0), on_symbol[-1] if on_symbol else None)
+
+    def signed_qty(self, symbol: str) -> Decimal:
+        """Contracts held on a symbol, negative when short."""
+        held = (position for position in self.open_positions() if position.symbol == symbol)
+        return sum((position.side.sign * position.qty for position in held), Decimal(0))
 
     def working_orders(self) -> list[Order]:
         return [order for position in self.open_positions() for order in position.orders.values() if order.is_working]
+
+    def doubted_orders(self, since: datetime) -> list[Order]:
+        """Orders concluded since then (UTC) never to have arrived."""
+        recent = (each for each in self.positions.values() if each.closed_at is None or each.closed_at >= since)
+        orders = (order for position in recent for order in position.orders.values())
+        return [order for order in orders if order.never_arrived and order.settled_at and order.settled_at >= since]
 
     def order_of(self, client_order_id: str | None, venue_order_id: str | None) -> Order | None:
         """Our order behind what the venue speaks of; fills often carry only the venue's id."""
@@ -112,8 +127,11 @@ class Book:
         )
 
     def fills_since(self, started_at: datetime) -> datetime:
-        """From when on fills may be unknown to us: the last full reading or the oldest working order, with overlap."""
-        marks = [order.intended_at for order in self.working_orders()]
+        """From when on fills may be unknown to us: the last full reading or the oldest undecided order, with overlap.
+
+        Not the oldest working one: a stop may rest for weeks, and the venue lists fills a hundred at a time.
+        """
+        marks = [order.intended_at for order in self.working_orders() if order.is_unresolved]
         marks.append(self.equity.at if self.equity else started_at)
         return min(marks) - FILL_OVERLAP
 
@@ -147,7 +165,8 @@ class Book:
                 | OrderCancelled(client_order_id=cid)
             ):
                 self._move(self._owner(cid), event)
-            case Corrected(position_id=position_id):
+            case Corrected(position_id=position_id, symbol=symbol):
+                self._include_late_fills(symbol, event.at)
                 self._move(position_id, event)
             case SymbolFrozen(symbol=symbol, reason=reason):
                 self.frozen[symbol] = reason
@@ -169,9 +188,19 @@ class Book:
 
     def _open(self, event: IntentApproved | Adopted) -> None:
         position = opened(event)
-        if position.id in self.positions or self.position_on(position.symbol):
+        beside = self.position_on(position.symbol)
+        cleared_away = isinstance(event, Adopted) and beside is not None and beside.phase is Phase.CLEARING
+        if position.id in self.positions or (beside and not cleared_away):
             raise IllegalTransition(f"a position on {position.symbol} is open already")
+        if isinstance(event, Adopted):
+            self._include_late_fills(event.symbol, event.at)
         self.positions[position.id] = position
+
+    def _include_late_fills(self, symbol: str, at: datetime) -> None:
+        """A size taken from the venue holds every fill before it: one of a closed position, told late, adds nothing."""
+        for each in self.positions.values():
+            if each.symbol == symbol:
+                self.positions[each.id] = replace(each, corrected_at=at)
 
     def _fold_fill(self, position_id: str, event: Event, fill_id: str) -> None:
         if fill_id in self._fill_ids:  # venues repeat themselves; a fill counts once (G)
@@ -195,8 +224,8 @@ class Book:
             lost = position.realised_quote < 0
             self.loss_streak = self.loss_streak + 1 if lost else 0
             self.last_loss_at = position.closed_at if lost else self.last_loss_at
-        closed = [each.id for each in self.positions.values() if each.closed_at is not None]
-        for oldest in closed[:-CLOSED_KEPT]:
+        closed = [(each.closed_at, each.id) for each in self.positions.values() if each.closed_at is not None]
+        for _, oldest in sorted(closed)[:-CLOSED_KEPT]:
             del self.positions[oldest]
 
 

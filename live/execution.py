@@ -14,6 +14,7 @@ from live.book import Book
 from live.clock import Clock
 from live.events import (
     CancelIntended,
+    Decided,
     Event,
     IntentApproved,
     OrderAccepted,
@@ -26,6 +27,7 @@ from live.journal import Journal
 from live.model import (
     Accepted,
     CancelOutcome,
+    Denied,
     Gone,
     Instrument,
     Intent,
@@ -85,8 +87,11 @@ class Execution:
     def next_id(self, leg: Leg) -> OrderId:
         return self._order_ids.next(leg)
 
-    async def enter(self, intent: Intent, entry_id: OrderId) -> SubmitOutcome:
-        """Send an approved intent's entry. The latch is read once more: a halt between tick and send counts."""
+    async def enter(self, intent: Intent, entry_id: OrderId, decision: Decided) -> SubmitOutcome | Denied:
+        """Send an approved intent's entry. The latch is read once more: a halt between tick and send counts.
+
+        The decision is committed with the order that it leads to, so that a crash loses both or neither.
+        """
         spec = OrderSpec(
             client_order_id=str(entry_id),
             position_id=intent.position_id,
@@ -99,8 +104,8 @@ class Execution:
         )
         latch = await self._journal.latch()
         if latch.halted:
-            return Rejected("halted", latch.reason or "the halt latch is set")
-        return await self._submit(spec, IntentApproved(at=self._clock.now(), intent=intent))
+            return Denied(intent.symbol, "halted", latch.reason or "the halt latch is set")
+        return await self._submit(spec, decision, IntentApproved(at=self._clock.now(), intent=intent))
 
     async def settle(self, position_id: str, instrument: Instrument, policy: Policy) -> None:
         """Perform what the position's state calls for until it calls for nothing more."""

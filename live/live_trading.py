@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from live import reconcile
 from live.book import Book
 from live.clock import Clock
-from live.events import Decided, EquityObserved, SymbolFrozen, WorkerStarted, WorkerStopped
+from live.events import Decided, EquityObserved, SymbolFrozen, WorkerStarted, WorkerStopped, symbol_of
 from live.execution import Execution
 from live.journal import Journal
 from live.market import timeframe
-from live.model import Account, Denied, Instrument, Intent, Leg, Rejected, Signal, Ticker
-from live.order_id import OrderIds
+from live.model import Account, Denied, Instrument, Intent, Leg, Rejected, Signal, SubmitOutcome, Ticker
+from live.order_id import OrderId, OrderIds
 from live.position import IllegalTransition, OrderStatus, Phase, Policy, Position
 from live.risk import breaches, size
 from live.settings import Settings
@@ -94,6 +94,8 @@ class LiveTrading:
         self._latch = Halt()
         self._mismatches: reconcile.Mismatch = {}
         self._looks_in_vain: dict[str, int] = {}
+        self._fills_owed: list[datetime] = []
+        self._resumed = False
         self._stopping = asyncio.Event()
         self._actions: list[str] = []
         self._ticks = 0
@@ -157,7 +159,8 @@ class LiveTrading:
 
     async def tick(self) -> None:
         """One look and everything that follows from it."""
-        self._latch = await self._journal.latch()
+        was_halted, self._latch = self._latch.halted, await self._journal.latch()
+        self._resumed |= was_halted and not self._latch.halted
         try:
             look = await self._look()
             await self._reconcile(look)
@@ -211,8 +214,9 @@ class LiveTrading:
             try:
                 self.book.apply(event)
             except IllegalTransition as illegal:
-                symbol = getattr(event, "symbol", None)
-                unfolded.append((symbol, f"journal row {event.kind} contradicts the rows before it: {illegal}"))
+                unfolded.append(
+                    (symbol_of(event), f"journal row {event.kind} contradicts the rows before it: {illegal}")
+                )
         for symbol, reason in unfolded:
             self._alert(f"journal {symbol}", reason)
             frozen = [symbol] if symbol else list(self.settings.live_symbols)
@@ -263,6 +267,7 @@ class LiveTrading:
         patience = self._allowance() + timedelta(seconds=self.settings.live_request_expiry_seconds + 10)
         deadline = self._clock.now() + patience
         self._latch = await self._journal.latch()
+        self._resumed = self._resumed_while_away()
         while True:
             look = await self._look()
             self._check_clock()
@@ -276,6 +281,11 @@ class LiveTrading:
             if self._clock.now() >= deadline:
                 self._refuse_undecided([order.spec.client_order_id for order in undecided])
             await self._clock.sleep(self.settings.live_fast_tick_seconds)
+
+    def _resumed_while_away(self) -> bool:
+        """Whether a person lifted a halt after the last equity mark; the latch carries the database's clock."""
+        latch, known = self._latch, self.book.equity
+        return bool(known and latch.id and latch.at and not latch.halted and latch.at > known.at)
 
     def _refuse_undecided(self, client_order_ids: list[str]) -> None:
         what = ", ".join([*client_order_ids, *self._mismatches])
@@ -291,7 +301,7 @@ class LiveTrading:
     async def _look(self) -> Look:
         """Read the venue. Open orders and positions come before fills, so that a fill is never missed in between."""
         began_at = self._clock.now()
-        since = self.book.fills_since(self.status.started_at or began_at)
+        since = min([self.book.fills_since(self.status.started_at or began_at), *self._fills_owed])
         open_orders = await self._venue.open_orders()
         positions = await self._venue.positions()
         fills = await self._venue.fills(since=since)
@@ -320,11 +330,12 @@ class LiveTrading:
         """Ask for every working order that the open orders do not show, and conclude what the answers prove."""
         orders = reconcile.to_look_up(self.book, reading)
         if not orders:
-            self._looks_in_vain = {}
+            self._looks_in_vain, self._fills_owed = {}, []
             return
         looked_at = self._clock.now()
         since = min(order.intended_at for order in orders) - timedelta(minutes=1)
         found = await self._venue.find_orders([order.spec for order in orders], since=since)
+        self._fills_owed = reconcile.fills_owed(orders, found)
         self._looks_in_vain = {
             cid: self._looks_in_vain.get(cid, 0) + 1
             for order in orders
@@ -334,7 +345,12 @@ class LiveTrading:
             cid = order.spec.client_order_id
             looks = self._looks_in_vain.get(cid, 0)
             events = reconcile.resolved(
-                order, found.get(cid), looks=looks, looked_at=looked_at, allowance=self._allowance()
+                order,
+                found.get(cid),
+                looks=looks,
+                looked_at=looked_at,
+                allowance=self._allowance(),
+                corrected_at=self.book.positions[order.spec.position_id].corrected_at,
             )
             if events and looks:
                 self._alert(f"nowhere {cid}", f"{cid} is nowhere at the venue: {events[0].kind}")
@@ -379,8 +395,8 @@ class LiveTrading:
     async def _observe_equity(self, look: Look) -> None:
         """Durable equity marks: each minute, each new peak, each new UTC day, and anew after a person resumed."""
         at, seen, known = look.reading.began_at, look.account.equity_quote, self.book.equity
-        resumed = self._latch.id is not None and not self._latch.halted and self._latch.at is not None
-        rebased = bool(known and resumed and self._latch.at and self._latch.at > known.at)
+        rebased = self._resumed and known is not None
+        self._resumed = False
         if (
             known is None
             or rebased
@@ -420,27 +436,31 @@ class LiveTrading:
                     await self._decide(feed.symbol, opinion, look)
 
     async def _decide(self, symbol: str, opinion: Opinion, look: Look) -> None:
-        """Record why the signal of one closed candle was or was not taken, then take it."""
+        """Take the signal of one closed candle or not, and record why; what is taken is recorded with its order."""
         closed_at = opinion.candle.closed_at
         signal = opinion.observation.signal
         if signal is None:
             refused = opinion.observation.refused
             reasons = (f"candle refused: {refused}",) if refused else opinion.observation.reasons
-            await self._record_decision(symbol, closed_at, None, reasons)
+            await self._execution.record(self._decided(symbol, closed_at, None, reasons))
             return
         entry_id = self._execution.next_id(Leg.ENTRY)
         approved = self._approve(signal, entry_id.root, opinion, look)
-        if isinstance(approved, Denied):
-            reasons = (*signal.reasons, f"denied {approved.code}: {approved.reason}")
-            self._narrate(f"denied {symbol}: {approved.code}: {approved.reason}")
-            await self._record_decision(symbol, closed_at, signal, reasons)
-            return
-        await self._record_decision(symbol, closed_at, signal, signal.reasons, taken=True)
-        words = f"{approved.side} {approved.qty} {symbol} at {approved.entry_price}, stop {approved.stop_price}"
-        outcome = await self._execution.enter(approved, entry_id)
+        taken = self._decided(symbol, closed_at, signal, signal.reasons, taken=True)
+        outcome = approved if isinstance(approved, Denied) else await self._enter(approved, entry_id, taken)
+        if isinstance(outcome, Denied):
+            why = f"{outcome.code}: {outcome.reason}"
+            self._narrate(f"denied {symbol}: {why}")
+            reasons = (*signal.reasons, f"denied {why}")
+            await self._execution.record(self._decided(symbol, closed_at, signal, reasons))
+
+    async def _enter(self, intent: Intent, entry_id: OrderId, taken: Decided) -> SubmitOutcome | Denied:
+        words = f"{intent.side} {intent.qty} {intent.symbol} at {intent.entry_price}, stop {intent.stop_price}"
+        outcome = await self._execution.enter(intent, entry_id, taken)
         self._narrate(f"entry {words}: {type(outcome).__name__.lower()}")
         if isinstance(outcome, Rejected):
-            self._alert(f"rejected {symbol}", f"entry {words} rejected: {outcome.reason}")
+            self._alert(f"rejected {intent.symbol}", f"entry {words} rejected: {outcome.reason}")
+        return outcome
 
     def _approve(self, signal: Signal, position_id: str, opinion: Opinion, look: Look) -> Intent | Denied:
         now = self._clock.now()
@@ -466,13 +486,11 @@ class LiveTrading:
             now=now,
         )
 
-    async def _record_decision(
+    def _decided(
         self, symbol: str, closed_at: datetime, signal: Signal | None, reasons: tuple[str, ...], *, taken: bool = False
-    ) -> None:
-        side = signal.side if signal else None
-        await self._execution.record(
-            Decided(at=self._clock.now(), symbol=symbol, closed_at=closed_at, taken=taken, side=side, reasons=reasons)
-        )
+    ) -> Decided:
+        side, now = signal.side if signal else None, self._clock.now()
+        return Decided(at=now, symbol=symbol, closed_at=closed_at, taken=taken, side=side, reasons=reasons)
 
     # --- saying what is so
 

@@ -31,6 +31,8 @@ from live.model import Fill, Instrument, Leg, OrderSide, OrderSpec, OrderType, S
 
 ZERO = Decimal(0)
 BREAK_EVEN_SHARE = Decimal("0.3")  # invariant J: targets must have taken this share before the stop moves to entry
+NEVER_ARRIVED = "never-arrived"  # the code of an order that was found nowhere after its expiry
+LATE_WORD = timedelta(seconds=5)  # a list read this soon after an order's end may still show it
 
 
 class IllegalTransition(Exception):
@@ -79,8 +81,29 @@ class Order:
         return self.status in (OrderStatus.INTENDED, OrderStatus.UNKNOWN)
 
     @property
+    def is_untouched(self) -> bool:
+        """Live, without a fill and not being cancelled: a stop that began to execute protects nothing any more."""
+        return self.status is OrderStatus.LIVE and self.filled_qty == 0 and self.cancel_intended_at is None
+
+    @property
+    def ended_unasked(self) -> bool:
+        """Refused, or taken away by the venue or a person."""
+        if self.status is OrderStatus.CANCELLED:
+            return self.cancel_intended_at is None
+        return self.status is OrderStatus.REJECTED
+
+    @property
     def remaining_qty(self) -> Decimal:
         return max(self.spec.qty - self.filled_qty, ZERO)
+
+    @property
+    def never_arrived(self) -> bool:
+        """Refused by nobody: it was concluded from the venue's silence."""
+        return self.status is OrderStatus.REJECTED and self.reason.startswith(NEVER_ARRIVED)
+
+    def may_have_ended(self, seen_at: datetime) -> bool:
+        """Whether a list of open orders read at `seen_at` that shows this cancelled order may just be behind."""
+        return self.settled_at is not None and seen_at - self.settled_at < LATE_WORD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +142,7 @@ class Position:
 
     @property
     def is_protected(self) -> bool:
-        return any(
-            order.status is OrderStatus.LIVE and order.cancel_intended_at is None and order.remaining_qty >= self.qty
-            for order in self.legs(Leg.STOP)
-        )
+        return any(order.is_untouched and order.spec.qty >= self.qty for order in self.legs(Leg.STOP))
 
     @property
     def phase(self) -> Phase:
@@ -228,6 +248,8 @@ def order_after(
         case OrderAccepted(), OrderStatus.REJECTED:  # believed refused, yet it lives: the venue is right, we were not
             alive = replace(order, status=OrderStatus.LIVE, reason="", settled_at=None)
             return replace(alive, venue_order_id=event.venue_order_id)
+        case OrderAccepted(), OrderStatus.CANCELLED if not order.may_have_ended(event.at):  # believed gone, and rests
+            return replace(order, status=OrderStatus.LIVE, cancel_intended_at=None, settled_at=None)
         case OrderAccepted(), _:  # the ack arrives after the end it acknowledges
             return replace(order, venue_order_id=order.venue_order_id or event.venue_order_id)
         case OrderRejected(), OrderStatus.INTENDED | OrderStatus.UNKNOWN:
@@ -311,12 +333,12 @@ def _entered(position: Position, fill: Fill) -> Position:
 
 
 def _exited(position: Position, fill: Fill) -> Position:
-    gain = position.side.sign * (fill.price - position.average_entry_price) * fill.qty * position.contract_size
-    realised_quote = position.realised_quote + gain - fill.fee_quote
-    qty = position.qty - fill.qty if _counts(position, fill) else position.qty
-    if qty < 0:
-        raise IllegalTransition(f"position {position.id} closed {fill.qty} contracts while {position.qty} were open")
-    return replace(position, qty=qty, realised_quote=realised_quote)
+    """A person may have sold what our stop sold too: the rest of such a fill opened something else, for reconcile."""
+    counts = _counts(position, fill)
+    closed = min(fill.qty, position.qty) if counts else fill.qty
+    gain = position.side.sign * (fill.price - position.average_entry_price) * closed * position.contract_size
+    qty = position.qty - closed if counts else position.qty
+    return replace(position, qty=qty, realised_quote=position.realised_quote + gain - fill.fee_quote)
 
 
 def _clocked(position: Position, at: datetime) -> Position:
@@ -393,6 +415,8 @@ def _entry_due(position: Position, policy: Policy, now: datetime) -> list[Comman
         reason = "no entries now"
     elif position.entered_qty > position.qty:
         reason = "the position is closing"
+    elif position.qty == 0 and position.corrected_at is not None:
+        reason = "the venue holds the other side"
     else:
         return []
     return _cancels(position, position.legs(Leg.ENTRY), policy, now, reason)
@@ -407,9 +431,7 @@ def _protection_due(position: Position, instrument: Instrument, policy: Policy, 
     exact = [
         order
         for order in position.working(Leg.STOP)
-        if order.status is OrderStatus.LIVE
-        and order.cancel_intended_at is None
-        and (order.remaining_qty, order.spec.trigger_price) == (position.qty, trigger)
+        if order.is_untouched and (order.spec.qty, order.spec.trigger_price) == (position.qty, trigger)
     ]
     if exact:  # place new, verify, cancel old (I7): only now are the others superfluous
         superfluous = [order for order in position.legs(Leg.STOP) if order is not exact[-1]]
@@ -421,14 +443,19 @@ def _protection_due(position: Position, instrument: Instrument, policy: Policy, 
 
 
 def _why_exit(position: Position, policy: Policy, now: datetime) -> str | None:
-    """Heal first, then escalate (I40): the bound counts from the first try, not from a fill while nobody was there."""
-    since = position.naked_since
-    tries = [order for order in position.legs(Leg.STOP) if since is not None and order.intended_at >= since]
+    """Heal first, then escalate (I40): the bound counts from the first try, not from a fill while nobody was there.
+
+    A stop that is accepted and soon taken away again failed as much as one that was refused.
+    """
+    if (since := position.naked_since) is None:
+        return None
+    recent = min(since, now - 2 * policy.naked_bound)
+    failed = [order for order in position.legs(Leg.STOP) if order.ended_unasked and order.intended_at >= recent]
+    if len(failed) >= policy.stop_attempts:
+        return f"{len(failed)} stops refused or taken away"
+    tries = [order for order in position.legs(Leg.STOP) if order.intended_at >= since]
     if not tries:
         return None
-    refused = [order for order in tries if order.status is OrderStatus.REJECTED]
-    if len(refused) >= policy.stop_attempts:
-        return f"{len(refused)} stops refused"
     if (trying := now - tries[0].intended_at) >= policy.naked_bound:
         return f"no live stop after {trying.total_seconds():.0f} s of trying"
     return None
@@ -484,11 +511,11 @@ def _cancels(position: Position, orders: Iterable[Order], policy: Policy, now: d
 
 
 def _may_retry(refused: list[Order], policy: Policy, now: datetime) -> bool:
-    """Whether a leg may be asked for again: the pause doubles with each refusal, up to a minute."""
+    """Whether a leg may be asked for again: the pause doubles with each refusal, well below the naked bound."""
     failed = [order for order in refused if order.status is OrderStatus.REJECTED]
     if not failed or failed[-1].settled_at is None:
         return True
-    pause = min(policy.retry * (1 << min(len(failed) - 1, 6)), timedelta(minutes=1))
+    pause = min(policy.retry * (1 << min(len(failed) - 1, 6)), policy.naked_bound / 4)
     return now - failed[-1].settled_at >= pause
 
 

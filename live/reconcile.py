@@ -6,12 +6,12 @@ order is only believed gone after it was looked up, and a size only corrected af
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from live.book import Book
+from live.book import FILL_OVERLAP, Book
 from live.events import (
     Adopted,
     Corrected,
@@ -26,12 +26,13 @@ from live.events import (
 )
 from live.model import Fill, Instrument, Side, Ticker, VenueOrder, VenueOrderStatus, VenuePosition
 from live.order_id import parse
-from live.position import Order, OrderStatus, Position
+from live.position import NEVER_ARRIVED, Order, OrderStatus, Phase, Position
 from live.risk import adopted_stop
 
 FOREIGN = "foreign position"
 LOOKS_FOR_UNHEARD = 2  # histories lag: one look that finds nothing proves nothing
 LOOKS_FOR_LIVE = 3
+DOUBT = timedelta(minutes=1)  # how long an order that was found nowhere is still looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,54 +68,72 @@ class ForeignPolicy:
 
 
 def acknowledged(book: Book, reading: Reading) -> list[Event]:
-    """Acceptances that the venue's open orders prove for orders whose reply we never saw."""
+    """Acceptances that the venue's open orders prove: a reply we never saw, or an end that was none."""
     events: list[Event] = []
     for seen in reading.open_orders:
         order = book.order_of(seen.client_order_id, seen.venue_order_id)
-        if order is not None and order.status is not OrderStatus.LIVE and order.filled_qty < order.spec.qty:
+        if order is None or order.status in (OrderStatus.LIVE, OrderStatus.FILLED):
+            continue
+        if order.status is not OrderStatus.CANCELLED or not order.may_have_ended(reading.began_at):
             events.append(_accepted(order, seen, reading.began_at))
     return events
 
 
 def to_look_up(book: Book, reading: Reading) -> list[Order]:
-    """Working orders that the open orders do not show: each must be asked for before anything is concluded."""
+    """Working orders that the open orders do not show: each must be asked for before anything is concluded.
+
+    With them those that a conclusion from silence ended a moment ago: a history that lags may still name them.
+    """
     shown = {seen.venue_order_id for seen in reading.open_orders} | {
         seen.client_order_id for seen in reading.open_orders
     }
     return [
         order
-        for order in book.working_orders()
+        for order in [*book.working_orders(), *book.doubted_orders(reading.began_at - DOUBT)]
         if order.spec.client_order_id not in shown and order.venue_order_id not in shown
     ]
 
 
 def resolved(
-    order: Order, found: VenueOrder | None, *, looks: int, looked_at: datetime, allowance: timedelta
+    order: Order,
+    found: VenueOrder | None,
+    *,
+    looks: int,
+    looked_at: datetime,
+    allowance: timedelta,
+    corrected_at: datetime | None = None,
 ) -> list[Event]:
     """What a look-up proves about an order. looks: how many in a row, this one included, found it nowhere.
 
-    looked_at: before the look-up began (UTC). `allowance`: clock skew and the venue's own delay.
+    looked_at: before the look-up began (UTC). `allowance`: clock skew and the venue's own delay. corrected_at: when its
+    position's size was last taken from the venue; fills that are still owed then no longer hold up the order's end.
     """
+    sized = corrected_at is not None and corrected_at > order.intended_at
     if found is None:
         return _found_nowhere(order, looks, looked_at, allowance)
     match found.status:
+        case VenueOrderStatus.REJECTED if order.never_arrived:
+            return []
         case VenueOrderStatus.REJECTED:
             return [_rejected(order, "rejected", "the venue's history says so", looked_at)]
-        case VenueOrderStatus.CANCELLED if found.filled_qty <= order.filled_qty:
+        case VenueOrderStatus.CANCELLED | VenueOrderStatus.FILLED if sized or found.filled_qty <= order.filled_qty:
+            # filled with less than we asked: the venue cuts reduce-only orders to the position
             return [*_first_seen(order, found, looked_at), _cancelled(order, looked_at)]
-        case _:  # alive, filled (its fills will tell), or a word we have no row for: alive
+        case _:  # alive, ended with fills not read yet (they come before its end), or a word we have no row for: alive
             return _first_seen(order, found, looked_at)
 
 
 def _found_nowhere(order: Order, looks: int, looked_at: datetime, allowance: timedelta) -> list[Event]:
     """An order whose reply was lost can never appear once its expiry is past: the venue refuses it (processBefore).
 
-    A reducing order that was live and stays gone is replaced, for doubling it cannot hurt; a live entry never is.
+    A reducing order that was live and stays gone is replaced, for doubling it cannot hurt; a live entry is believed
+    gone only when we had asked for its cancel.
     """
     if order.is_unresolved and looks >= LOOKS_FOR_UNHEARD and looked_at > order.expires_at + allowance:
         reason = f"found nowhere {allowance.total_seconds():.1f} s after its expiry, {looks} times"
-        return [_rejected(order, "never-arrived", reason, looked_at)]
-    if order.status is OrderStatus.LIVE and order.spec.reduce_only and looks >= LOOKS_FOR_LIVE:
+        return [_rejected(order, NEVER_ARRIVED, reason, looked_at)]
+    may_go = order.spec.reduce_only or order.cancel_intended_at is not None
+    if order.status is OrderStatus.LIVE and may_go and looks >= LOOKS_FOR_LIVE:
         return [_cancelled(order, looked_at)]
     return []
 
@@ -138,27 +157,29 @@ def _cancelled(order: Order, at: datetime) -> OrderCancelled:
 # --- fills ------------------------------------------------------------------------------------------------------------
 
 
-def new_fills(book: Book, reading: Reading) -> list[Filled | ExternalFill]:
+def new_fills(book: Book, reading: Reading) -> Iterator[Filled | ExternalFill]:
     """Fills not in the book yet, oldest first; those of no order of ours count when they hit a position of ours.
 
-    A fill that joins no order waits while any order of its symbol is unresolved: it may belong to that one.
+    Each is judged by the book as it is when asked for, so fold one before asking for the next: what a person's second
+    sale means depends on the first. A fill that joins no order waits while any order of its symbol is unresolved
+    or in doubt: it may belong to that one.
     """
-    events: list[Filled | ExternalFill] = []
     for fill in sorted(reading.fills, key=lambda each: (each.filled_at, each.fill_id)):
         if book.knows_fill(fill.fill_id):
             continue
         order = book.order_of(fill.client_order_id, fill.venue_order_id)
         if order is not None:
             cid = order.spec.client_order_id
-            events.append(Filled(at=reading.began_at, client_order_id=cid, fill=fill))
+            yield Filled(at=reading.began_at, client_order_id=cid, fill=fill)
         elif event := _external(book, fill, reading.began_at):
-            events.append(event)
-    return events
+            yield event
 
 
 def _external(book: Book, fill: Fill, at: datetime) -> ExternalFill | None:
     position = book.position_on(fill.symbol)
     if position is None or position.qty <= 0 or _unresolved(position):
+        return None
+    if any(order.spec.symbol == fill.symbol for order in book.doubted_orders(at - DOUBT)):
         return None
     if fill.filled_at <= position.opened_at or book.is_ours(fill.client_order_id, fill.venue_order_id):
         return None
@@ -171,6 +192,15 @@ def _unresolved(position: Position) -> bool:
     return any(order.is_unresolved for order in position.orders.values())
 
 
+def fills_owed(orders: Sequence[Order], found: Mapping[str, VenueOrder]) -> list[datetime]:
+    """From when on (UTC) fills must be read again, for orders of which the venue says that more filled than it told."""
+    return [
+        order.intended_at - FILL_OVERLAP
+        for order in orders
+        if (seen := found.get(order.spec.client_order_id)) and seen.filled_qty > order.filled_qty
+    ]
+
+
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
@@ -179,14 +209,17 @@ Mismatch = Mapping[str, tuple[Decimal, Decimal]]
 
 
 def mismatches(book: Book, reading: Reading) -> dict[str, tuple[Decimal, Decimal]]:
-    """Where book and venue disagree on the signed size, symbols with an undecided order left out."""
+    """Where book and venue disagree on the signed size.
+
+    Left out are symbols with an undecided order, and foreign positions that a frozen symbol is known for.
+    """
     symbols = {position.symbol for position in reading.positions} | {p.symbol for p in book.open_positions()}
     found: dict[str, tuple[Decimal, Decimal]] = {}
     for symbol in sorted(symbols):
         position = book.position_on(symbol)
-        ours = position.side.sign * position.qty if position else Decimal(0)
-        theirs = reading.signed_qty(symbol)
-        if ours != theirs and not (position and _unresolved(position)):
+        ours, theirs = book.signed_qty(symbol), reading.signed_qty(symbol)
+        known = ours == 0 and book.frozen.get(symbol, "").startswith(FOREIGN)
+        if ours != theirs and not known and not (position and _unresolved(position)):
             found[symbol] = (ours, theirs)
     return found
 
@@ -209,13 +242,8 @@ def mend_size(
     at = reading.began_at
     theirs = next((each for each in reading.positions if each.symbol == symbol), None)
     ours = book.position_on(symbol)
-    if ours is not None:
-        same_side = theirs is not None and theirs.side is ours.side
-        qty = theirs.qty if theirs is not None and same_side else Decimal(0)
-        price = theirs.entry_price if theirs is not None and same_side else ours.average_entry_price
-        reason = f"book {ours.side} {ours.qty}, venue {_words(theirs)}, twice"
-        event = Corrected(at=at, position_id=ours.id, symbol=symbol, qty=qty, entry_price=price, reason=reason)
-        return Finding(f"{symbol}: size corrected: {reason}", (event,))
+    if ours is not None and ours.phase is not Phase.CLEARING:
+        return _corrected(ours, theirs, at)
     if theirs is None:
         return Finding(f"{symbol}: agrees again")
     instrument, ticker = instruments.get(symbol), tickers.get(symbol)
@@ -235,6 +263,17 @@ def mend_size(
         contract_size=instrument.contract_size,
     )
     return Finding(f"{symbol}: adopted {_words(theirs)}, stop {stop}", (adoption,))
+
+
+def _corrected(ours: Position, theirs: VenuePosition | None, at: datetime) -> Finding:
+    """Our position takes the venue's size; what is there on the other side is adopted once ours is flat."""
+    same_side = theirs is not None and theirs.side is ours.side
+    qty = theirs.qty if theirs is not None and same_side else Decimal(0)
+    price = theirs.entry_price if theirs is not None and same_side else ours.average_entry_price
+    reason = f"book {ours.side} {ours.qty}, venue {_words(theirs)}, twice"
+    event = Corrected(at=at, position_id=ours.id, symbol=ours.symbol, qty=qty, entry_price=price, reason=reason)
+    known = ours.qty == qty and ours.corrected_at is not None
+    return Finding(f"{ours.symbol}: size corrected: {reason}", () if known else (event,))
 
 
 def thawed(book: Book, reading: Reading) -> list[Event]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,8 @@ from live.execution import ROUNDS
 from live.journal import MemoryJournal, MemoryStore
 from live.live_trading import Identity, LiveTrading
 from live.model import (
+    Candle,
+    Fill,
     Leg,
     OrderSpec,
     Rejected,
@@ -511,3 +514,95 @@ async def test_the_venues_fills_and_the_journals_are_the_same() -> None:
     recorded = {e.fill.fill_id for e in await stage.events(worker) if isinstance(e, Filled)}
 
     assert recorded == {fill.fill_id for fill in await stage.venue.fills(since=BEGAN)}
+
+
+# --- found by the simulation ------------------------------------------------------------------------------------------
+
+
+async def test_a_halt_between_the_look_at_the_latch_and_the_send_counts() -> None:
+    stage = Stage()
+    worker = await stage.booted()
+    read = stage.market.candles
+
+    async def candles_while_somebody_halts(*asked: Any, **more: Any) -> list[Candle]:
+        await worker._journal.halt("in the last moment", by="person")
+        return await read(*asked, **more)
+
+    stage.market.candles = candles_while_somebody_halts  # type: ignore[method-assign]
+    await stage.ticked(worker)
+
+    (decision,) = [event for event in await stage.events(worker) if isinstance(event, Decided)]
+    assert stage.venue.sent == []
+    assert not decision.taken
+    assert "denied halted: in the last moment" in decision.reasons
+
+
+async def test_a_decision_and_the_order_it_leads_to_are_written_together_or_not_at_all() -> None:
+    """A crash between the two lost the signal: decided, never sent, and never decided again."""
+    stage = Stage()
+    worker = await stage.booted()
+    batches: list[list[str]] = []
+    append = worker._journal.append
+
+    async def noted(events: Sequence[Event]) -> None:
+        batches.append([event.kind for event in events])
+        await append(events)
+
+    worker._journal.append = noted  # type: ignore[method-assign]
+    await stage.ticked(worker)
+
+    assert ["decided", "intent_approved", "order_intended"] in batches
+
+
+async def test_a_row_that_contradicts_the_others_freezes_its_own_symbol_only() -> None:
+    """I43: every symbol was frozen, for the row's symbol was not looked for."""
+    settings = Settings(live_symbols=(BTC, "ETH/USD:USD"))
+    stage = Stage()
+    worker = await stage.protected()
+    (known,) = [event for event in await stage.events(worker) if isinstance(event, Filled)]
+    stranger = replace(known, client_order_id="ps-zzz-1-1-e", fill=replace(known.fill, fill_id="x"))
+    await worker._journal.append([stranger])
+
+    successor = await stage.booted(settings)
+
+    assert set(successor.book.frozen) == {BTC}
+
+
+async def test_a_resumption_counts_though_the_databases_clock_is_behind_ours() -> None:
+    """I35: the marks stayed where they were, and the worker halted again at once, for ever."""
+    stage = Stage()
+    worker = await stage.booted()
+    await stage.ticked(worker)
+    worker._journal._clock = lambda: BEGAN - timedelta(hours=1)  # type: ignore[attr-defined]
+    venue = stage.venue._venue
+    assert venue is not None
+    venue.accounts["paper"].cash = Decimal(5000)
+    await stage.ticked(worker, 2)
+    assert worker.status.halted
+
+    await worker._journal.resume("seen", by="person", seen_id=(await worker._journal.latch()).id)
+    await stage.ticked(worker, 3)
+
+    assert not worker.status.halted
+
+
+async def test_fills_that_the_venue_owes_are_asked_for_however_old_they_are() -> None:
+    """A fill told after ten minutes was outside every later reading, and its order worked on for ever."""
+    stage = Stage()
+    worker = await stage.entered()
+    read, hidden = stage.venue.fills, True
+
+    async def fills(*, since: datetime) -> list[Fill]:
+        return [] if hidden else await read(since=since)
+
+    stage.venue.fills = fills  # type: ignore[method-assign]
+    stage.market.price = stage.venue.sent[0].limit_price
+    await stage.ticked(worker, 1)
+    stage.venue.shown_flat = True  # the sizes agree, so that nothing but the fill is missing
+    await stage.ticked(worker, 30, seconds=60)
+
+    hidden, stage.venue.shown_flat = False, False
+    await stage.ticked(worker, 1)
+
+    assert [event.fill.qty for event in await stage.events(worker) if isinstance(event, Filled)]
+    assert the_position(worker).phase is Phase.PROTECTED

@@ -1,6 +1,6 @@
-"""One seed, from start to verdict: a life of faults, then quiet, then the invariants. `python -m tests.simulation.driver`
+"""One seed, from start to verdict: a life of faults, then quiet, then the invariants.
 
-runs many seeds and prints those that break a rule; `--trace SEED` shows one of them.
+`python -m tests.simulation.driver` runs many seeds and prints those that break a rule; `--trace SEED` shows one.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import asyncio
 import random
 import sys
 import traceback
+from dataclasses import replace
 
 from prodsafe.errors import LeaseLost, VenueUnreadable
 from tests.simulation.invariants import broken
-from tests.simulation.stage import GRACE_SECONDS, Crash, Faults, Stage
+from tests.simulation.stage import GRACE_SECONDS, SETTINGS, Crash, Faults, Stage
 
 QUIET_TICKS = 60
 
@@ -35,7 +36,7 @@ async def step(stage: Stage) -> None:
         elif stage.hits("stop"):
             worker.stop()
             await worker.drain()
-            await end(stage, "stopped", seconds=1)
+            await end(stage, "stopped", seconds=GRACE_SECONDS if worker.has_undecided_orders() else 0)
         else:
             await worker.tick()
     except Crash:
@@ -85,7 +86,7 @@ async def _succeed(stage: Stage) -> None:
 
 
 async def _person(stage: Stage) -> None:
-    """Somebody halts now and then, and somebody resumes what is halted."""
+    """Somebody resumes what is halted; who halts does so in the middle of a tick."""
     halts = stage.store.halts
     halted = bool(halts) and halts[-1][1].halted
     worker = stage.worker
@@ -94,17 +95,14 @@ async def _person(stage: Stage) -> None:
     if halted and stage.rng.random() < 0.1:
         stage.say("a person resumes")
         await worker._journal.resume("looked", by="person", seen_id=halts[-1][1].id)
-    elif not halted and stage.hits("hand_halt"):
-        stage.say("a person halts")
-        await worker._journal.halt("to see", by="person")
 
 
-async def settle(stage: Stage) -> None:
+async def settle(stage: Stage, *, ticks: int = QUIET_TICKS) -> None:
     """No more faults and no more signals: what is owed is done now."""
     stage.say("quiet from here")
-    stage.faults = Faults()
+    stage.faults, stage.signal_share = Faults(), 0.0
     await stage.pass_(10)
-    for _ in range(QUIET_TICKS):
+    for _ in range(ticks):
         if stage.found:
             return
         await step(stage)
@@ -112,7 +110,9 @@ async def settle(stage: Stage) -> None:
 
 async def simulate(seed: int, *, steps: int = 120) -> Stage:
     """The stage after a life under the seed's faults and a quiet time after it; `broken` gives the verdict."""
-    stage = Stage(seed, faults=Faults.drawn(random.Random(seed)))
+    weather = random.Random(seed)
+    foreign = weather.choice(("adopt", "adopt", "adopt", "freeze"))
+    stage = Stage(seed, faults=Faults.drawn(weather), settings=replace(SETTINGS, live_foreign_positions=foreign))
     await live_through(stage, steps)
     await settle(stage)
     return stage

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from live.events import Event
+from live.events import Corrected, Event
 from live.journal import MemoryJournal, MemoryStore
 from live.live_trading import Identity, LiveTrading
 from live.model import (
@@ -48,6 +48,7 @@ SCOPE, SCOPE_HASH = "scope", "abc"
 MINUTE = timedelta(minutes=1)
 UNREADABLE = RefusalKind("V01", "venue-unreadable")
 LOST = RefusalKind("L02", "lease-lost")
+LATEST: dict[str, tuple[float, ...]] = {"late_fill": (200,), "late_history": ()}
 GRACE_SECONDS = LeaseTiming().grace_seconds
 
 
@@ -92,6 +93,7 @@ class Faults:
     unreadable: float = 0.0
     stale_positions: float = 0.0
     missing_order: float = 0.0
+    hidden_order: float = 0.0
     late_fill: float = 0.0
     late_history: float = 0.0
     repeated_fill: float = 0.0
@@ -117,6 +119,7 @@ class Faults:
             unreadable=0.01,
             stale_positions=0.02,
             missing_order=0.02,
+            hidden_order=0.03,
             late_fill=0.3,
             late_history=0.2,
             repeated_fill=0.1,
@@ -125,7 +128,7 @@ class Faults:
             price_move=0.05,
             hand_trade=0.002,
             hand_cancel=0.001,
-            hand_halt=0.001,
+            hand_halt=0.03,
             lease_loss=0.0005,
             crash=0.01,
             stop=0.005,
@@ -135,7 +138,7 @@ class Faults:
     def drawn(cls, rng: random.Random) -> Faults:
         """Each seed has its own weather: some faults absent, some common."""
         full = cls.everything()
-        scaled = {each.name: getattr(full, each.name) * rng.choice((0, 0.5, 1, 1, 2)) for each in fields(cls)}
+        scaled = {each.name: getattr(full, each.name) * rng.choice((0, 0.5, 1, 1, 2, 4)) for each in fields(cls)}
         return cls(**{**scaled, "price_move": full.price_move})
 
 
@@ -180,14 +183,14 @@ class StageMarket:
 
 
 class ScriptedEngine:
-    """A strategy that is a function of seed and candle: it says the same after every restart."""
+    """A strategy that is a function of seed and candle, so it says the same after every restart."""
 
-    def __init__(self, seed: int, symbol: str, *, share: float) -> None:
-        self._seed, self._symbol, self._share = seed, symbol, share
+    def __init__(self, stage: Stage, symbol: str) -> None:
+        self._stage, self._symbol = stage, symbol
 
     def on_candle(self, candle: Candle) -> Observation:
-        rng = random.Random(f"{self._seed}/{self._symbol}/{candle.closed_at}")
-        if rng.random() >= self._share:
+        rng = random.Random(f"{self._stage.seed}/{self._symbol}/{candle.closed_at}")
+        if rng.random() >= self._stage.signal_share:
             return Observation(candle.closed_at, (), None, ("nothing",))
         side = rng.choice((Side.LONG, Side.SHORT))
         entry = candle.close * (1 + Decimal(rng.randint(-2, 2)) / 1000)
@@ -265,7 +268,10 @@ class StageVenue(PaperVenue):
             stage.note_send(spec, cancels=True)
             if stage.hits("lost_cancel"):
                 return Unknown("request lost")
+            covered = spec.symbol not in self.naked_symbols()
             outcome = await super().cancel(spec, venue_order_id, permit=lambda: None)
+            if covered and spec.symbol in self.naked_symbols() and self._is_old(spec.symbol):
+                stage.found.append(f"cancelled {spec.client_order_id}, the only stop of an open position")
             stage.say(f"cancelled {spec.client_order_id}: {type(outcome).__name__}")
             return Unknown("reply lost") if stage.hits("lost_cancel") else outcome
 
@@ -275,6 +281,8 @@ class StageVenue(PaperVenue):
 
     async def candles(self, symbol: str, timeframe: timedelta, *, since: datetime) -> list[Candle]:
         await self._read()
+        if self._stage.hits("hand_halt"):
+            await self._stage.halt_by_hand()
         return await super().candles(symbol, timeframe, since=since)
 
     async def positions(self) -> list[VenuePosition]:
@@ -288,7 +296,7 @@ class StageVenue(PaperVenue):
 
     async def open_orders(self) -> list[VenueOrder]:
         await self._read()
-        seen = await super().open_orders()
+        seen = [each for each in await super().open_orders() if not self._is_hidden(each.client_order_id or "")]
         if seen and self._stage.hits("missing_order"):
             seen.remove(self._stage.rng.choice(seen))
         return seen
@@ -296,7 +304,11 @@ class StageVenue(PaperVenue):
     async def find_orders(self, specs: Sequence[OrderSpec], *, since: datetime) -> dict[str, VenueOrder]:
         await self._read()
         found = await super().find_orders(specs, since=since)
-        return {cid: seen for cid, seen in found.items() if not self._is_late(cid, "late_history", self._ended_at(cid))}
+        return {
+            cid: seen
+            for cid, seen in found.items()
+            if not self._is_late(cid, "late_history", self._ended_at(cid)) and not self._is_hidden(cid)
+        }
 
     async def fills(self, *, since: datetime) -> list[Fill]:
         await self._read()
@@ -315,8 +327,15 @@ class StageVenue(PaperVenue):
             raise VenueUnreadable(UNREADABLE.because("degraded reply", mend="wait"))
 
     def _is_late(self, name: str, fault: str, happened_at: datetime) -> bool:
+        """Whether it is not told yet: an order's history within ten seconds, a fill sometimes after minutes."""
         late = self._stage.fixed(f"{fault} {name}", getattr(self._stage.faults, fault))
-        return late and self._clock.now() < happened_at + timedelta(seconds=len(name + fault) % 4 * 2)
+        seconds = random.Random(f"{fault} {name}").choice((1, 2, 2, 4, 4, 6, 6, 10, *LATEST[fault]))
+        return late and self._clock.now() < happened_at + timedelta(seconds=seconds)
+
+    def _is_hidden(self, client_order_id: str) -> bool:
+        """Some orders are shown by nothing for ten seconds of each minute, although they rest."""
+        hidden = self._stage.fixed(f"hidden {client_order_id}", self._stage.faults.hidden_order)
+        return hidden and self._clock.now().second // 10 == len(client_order_id) % 6
 
     def _ended_at(self, client_order_id: str) -> datetime:
         order = self.book.find(None, client_order_id)
@@ -334,7 +353,8 @@ class StageVenue(PaperVenue):
 
     def _asked(self, spec: OrderSpec, expires_at: datetime) -> NewOrder:
         asked = super()._asked(spec, expires_at)
-        return replace(asked, first_fill_fraction=Decimal("0.4")) if self._stage.hits("partial_fill") else asked
+        thin = self._stage.hits("partial_fill") and (asked.kind is OrderKind.LIMIT or self._stage.rng.random() < 0.3)
+        return replace(asked, first_fill_fraction=Decimal("0.4")) if thin else asked
 
     # --- what happens there without us ----------------------------------------------------------------------------
 
@@ -351,7 +371,7 @@ class StageVenue(PaperVenue):
             if stage.hits("price_move"):
                 self.show(symbol, self._next_price(symbol))
         if stage.hits("hand_trade"):
-            self._trade_by_hand(stage.rng.choice(list(INSTRUMENTS)))
+            self._somebody_trades(stage.rng.choice(list(INSTRUMENTS)))
         if self.book.open_ids and stage.hits("hand_cancel"):
             self._venue.cancel("paper", self._moved(), order_id=stage.rng.choice(list(self.book.open_ids)))
 
@@ -373,20 +393,23 @@ class StageVenue(PaperVenue):
             level = BASES[symbol] * (1 + Decimal(rng.randint(-25, 25)) / 1000)
         return instrument.round_price(level) + rng.randint(-2, 2) * instrument.tick_size
 
-    def _trade_by_hand(self, symbol: str) -> None:
+    def _somebody_trades(self, symbol: str) -> None:
         """A person closes the position, a part of it or more than it, or opens one."""
-        assert self._venue is not None
         rng, instrument = self._stage.rng, INSTRUMENTS[symbol]
-        self.show(symbol, self._stage.market.prices[symbol])
         held = self.book.positions.get(instrument.venue_id)
         qty = abs(held.qty) * rng.choice((Decimal("0.5"), 1, 1, 2)) if held else instrument.qty_step * 20
-        qty = max(instrument.round_qty_down(Decimal(qty)), instrument.qty_step)
         opposite = OrderSide.SELL if held and held.qty > 0 else OrderSide.BUY
         side = opposite if held and rng.random() < 0.8 else rng.choice(list(OrderSide))
+        self.trade_by_hand(symbol, side, max(instrument.round_qty_down(Decimal(qty)), instrument.qty_step))
+
+    def trade_by_hand(self, symbol: str, side: OrderSide, qty: Decimal) -> None:
+        """A market order of a person at the venue's web page."""
+        assert self._venue is not None
+        price = self._stage.market.prices[symbol]
+        self.show(symbol, price)
         self.was_traded_by_hand = True
         self._stage.say(f"by hand {side} {qty} {symbol}")
-        price = self._stage.market.prices[symbol]
-        self._venue.trade_by_hand("paper", instrument.venue_id, side, qty, price, self._moved())
+        self._venue.trade_by_hand("paper", INSTRUMENTS[symbol].venue_id, side, qty, price, self._moved())
 
     def _moved(self) -> datetime:
         self._now = max(self._now, self._clock.now())
@@ -398,6 +421,20 @@ class StageVenue(PaperVenue):
         if self._venue is None:
             return set()
         return {self._symbol(venue_id) for venue_id in self.book.positions if not self._has_stop(venue_id)}
+
+    def _is_old(self, symbol: str) -> bool:
+        """Whether the position has stood as it is for some seconds, so that the worker must know of it."""
+        held = self.book.positions.get(INSTRUMENTS[symbol].venue_id)
+        return held is not None and self._clock.now() - held.filled_at > timedelta(seconds=5)
+
+    def check_correction(self, event: Corrected) -> None:
+        """A correction to flat of what has been held for a while believed one bad reading (W3)."""
+        held = self.book.positions.get(INSTRUMENTS[event.symbol].venue_id)
+        if held is None or event.qty > 0 or not self._is_old(event.symbol):
+            return
+        named = "long" if held.qty > 0 else "short"
+        if f"book {named}" in event.reason:
+            self._stage.found.append(f"{event.symbol} was held, and corrected to flat")
 
     def _exposure_pct(self) -> Decimal:
         """Of equity: what is held at its entry price, and what resting entries may add."""
@@ -426,6 +463,9 @@ class StageJournal(MemoryJournal):
     async def append(self, events: Sequence[Event]) -> None:
         with self._stage.effect(f"append {' '.join(event.kind for event in events)}"):
             await super().append(events)
+            for event in events:
+                if isinstance(event, Corrected):
+                    self._stage.venue.check_correction(event)
             self._stage.maybe_lose_lease()
 
 
@@ -492,7 +532,7 @@ class Stage:
         await self.pass_(self.rng.uniform(0.005, 0.15))
 
     async def pass_(self, seconds: float) -> None:
-        before = self.venue.naked_symbols()
+        before = self.venue.naked_symbols() - (set(self.worker.book.frozen) if self.worker else set())
         self.time += timedelta(seconds=seconds)
         await self.venue.world_moves()
         for symbol in INSTRUMENTS:
@@ -541,7 +581,7 @@ class Stage:
         self.worker = worker
         await worker.boot()
         for feed in worker._feeds:
-            feed._engine = ScriptedEngine(self.seed, feed.symbol, share=self.signal_share)  # type: ignore[assignment]
+            feed._engine = ScriptedEngine(self, feed.symbol)  # type: ignore[assignment]
         return worker
 
     def permit(self, epoch: int) -> Callable[[], None]:
@@ -550,6 +590,12 @@ class Stage:
                 raise LeaseLost(LOST.because("another worker may hold it", mend="restart"))
 
         return ask
+
+    async def halt_by_hand(self) -> None:
+        """Between the tick's look at the latch and the send that may follow from the candles."""
+        self.say("a person halts")
+        operator = MemoryJournal(self.store, scope=SCOPE, epoch=0, holder=UUID(int=0), clock=self.clock.now)
+        await operator.halt("to see", by="person")
 
     def note_send(self, spec: OrderSpec, *, cancels: bool = False) -> None:
         """Called where the request leaves: what must hold at this moment is checked at this moment."""

@@ -167,3 +167,41 @@ def test_acknowledgement_is_needed_before_haste_ends() -> None:
 
     assert not book.needs_haste()
     assert accepted(STOP).venue_order_id == f"v-{STOP.client_order_id}"
+
+
+# --- found by the simulation ------------------------------------------------------------------------------------------
+
+
+def test_a_late_fill_of_a_closed_position_adds_nothing_to_what_was_adopted() -> None:
+    """The size read from the venue holds it already; it was counted twice."""
+    cancelled = OrderCancelled(at=at(1), client_order_id=ENTRY.client_order_id)
+    adopted = Adopted(
+        at=at(10), position_id="p2", symbol=BTC, side=Side.LONG, qty=d(1), entry_price=d(100), stop_price=d(98)
+    )
+
+    book = fold([approved(), *live(ENTRY), cancelled, adopted, filled(ENTRY, seconds=0.5)])
+
+    assert book.signed_qty(BTC) == d(1)
+    assert [position.id for position in book.open_positions()] == ["p2"]
+
+
+def test_the_position_closed_last_is_remembered_however_old_it_is() -> None:
+    """A position older than two hundred closed ones was forgotten in the moment it closed."""
+    book = fold([approved(symbol="ETH/USD:USD"), *live(ENTRY), filled(ENTRY)])
+    for n in range(2, CLOSED_KEPT + 5):
+        entry = spec(Leg.ENTRY, n, client_order_id=f"ps-abc-1-{n}-e", position_id=f"p{n}")
+        book.apply(approved(position_id=f"p{n}"))
+        for event in (*live(entry), OrderCancelled(at=at(1), client_order_id=entry.client_order_id)):
+            book.apply(event)
+
+    for event in (*live(STOP, 2), filled(STOP, "1", "90", 5)):
+        book.apply(event)
+
+    assert book.positions["ps-abc-1-1"].phase is Phase.CLOSED
+
+
+def test_a_stop_that_rests_for_days_does_not_widen_the_reading_of_fills() -> None:
+    """The venue lists a hundred fills a page: days of them made it unreadable."""
+    book = fold([approved(), *live(ENTRY), filled(ENTRY), *live(STOP, 2), equity("10000", 500_000)])
+
+    assert book.fills_since(T0) > at(490_000)

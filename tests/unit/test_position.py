@@ -349,3 +349,52 @@ def test_any_order_of_entry_events_keeps_the_books_sane(events: list[Event]) -> 
         assert any(isinstance(c, PlaceOrder) and c.leg is Leg.STOP and c.qty == position.qty for c in asked)
     else:
         assert not any(isinstance(c, PlaceOrder) for c in asked)
+
+
+# --- found by the simulation ------------------------------------------------------------------------------------------
+
+
+def test_a_stop_that_fills_after_a_person_sold_the_same_leaves_us_flat() -> None:
+    """Our stop's fill, told after the person's, was called a contradiction and halted everything."""
+    by_hand = ExternalFill(at=at(6), position_id="ps-abc-1-1", fill=fill(spec(Leg.EXIT, 77), "1", "95", 6))
+    position = after(*live(ENTRY), filled(ENTRY), *live(STOP, 2), by_hand, filled(STOP, "1", "90", 5))
+
+    assert position.qty == 0
+    assert position.phase is Phase.CLOSED
+    assert position.realised_quote == d(-5), "one contract was ours to lose, and the person had sold it"
+
+
+def test_a_stop_that_began_to_execute_protects_no_more() -> None:
+    """Its remainder equals the position, so it looked like full protection while the venue had ended it."""
+    position = after(*live(ENTRY), filled(ENTRY), *live(STOP, 2), filled(STOP, "0.4", "90", 5))
+
+    (place,) = commands(position, 6)
+
+    assert position.phase is Phase.OPEN
+    assert isinstance(place, PlaceOrder) and (place.leg, place.qty) == (Leg.STOP, d("0.6"))
+
+
+def test_stops_that_are_accepted_and_soon_taken_away_end_in_a_market_exit() -> None:
+    """Each acceptance set the naked clock back, so that no bound was ever reached."""
+    events: list[Event] = [*live(ENTRY), filled(ENTRY)]
+    for n in range(3):
+        stop = spec(Leg.STOP, 2 + n)
+        gone = OrderCancelled(at=at(3 + 5 * n), client_order_id=stop.client_order_id)
+        events += [*live(stop, 2 + 5 * n), gone]
+
+    (place,) = commands(after(*events), 14)
+
+    assert isinstance(place, PlaceOrder) and place.leg is Leg.EXIT
+
+
+def test_a_refused_exit_is_tried_again_well_within_the_naked_bound() -> None:
+    """The pause grew to a minute while the position stood naked."""
+    events: list[Event] = [*live(ENTRY), filled(ENTRY)]
+    for n in range(3):
+        events += [intended(spec(Leg.STOP, 2 + n), 2 + n), rejected(spec(Leg.STOP, 2 + n).client_order_id, 2.5 + n)]
+    for n in range(7):
+        events += [intended(spec(Leg.EXIT, 9 + n), 5 + n), rejected(spec(Leg.EXIT, 9 + n).client_order_id, 5.5 + n)]
+
+    (place,) = commands(after(*events), 11.5 + Policy().naked_bound.total_seconds() / 4)
+
+    assert isinstance(place, PlaceOrder) and place.leg is Leg.EXIT

@@ -9,6 +9,7 @@ from live import reconcile
 from live.book import Book, fold
 from live.events import (
     Adopted,
+    CancelIntended,
     Corrected,
     Event,
     ExternalFill,
@@ -20,7 +21,8 @@ from live.events import (
     SymbolFrozen,
     SymbolThawed,
 )
-from live.model import Fill, Leg, VenueOrder, VenueOrderStatus, VenuePosition
+from live.model import Fill, Leg, Side, VenueOrder, VenueOrderStatus, VenuePosition
+from live.position import CancelOrder, OrderStatus, Phase, Policy, due
 from live.reconcile import ForeignPolicy, Reading
 from tests.builders import (
     BTC,
@@ -136,7 +138,7 @@ def test_a_stop_that_filled_is_a_fill_not_a_mystery() -> None:
 def test_known_fills_are_not_reported_again() -> None:
     book = fold(HELD)
 
-    assert reconcile.new_fills(book, reading(fills=[fill(ENTRY)])) == []
+    assert list(reconcile.new_fills(book, reading(fills=[fill(ENTRY)]))) == []
 
 
 def test_a_fill_by_a_person_at_the_web_page_reduces_our_position() -> None:
@@ -151,7 +153,7 @@ def test_an_unexplained_fill_waits_while_an_order_of_its_symbol_is_undecided() -
     exit_order = spec(Leg.EXIT, 9)
     book = fold([*HELD, intended(exit_order, 5)])
 
-    assert reconcile.new_fills(book, reading(fills=[fill(exit_order, seconds=6)])) == []
+    assert list(reconcile.new_fills(book, reading(fills=[fill(exit_order, seconds=6)]))) == []
 
 
 def test_a_difference_in_size_needs_two_readings() -> None:
@@ -222,6 +224,130 @@ def test_reconciling_twice_finds_nothing_the_second_time() -> None:
     for event in reconcile.new_fills(book, seen):
         book.apply(event)
 
-    assert reconcile.new_fills(book, seen) == []
+    assert list(reconcile.new_fills(book, seen)) == []
     assert reconcile.mismatches(book, seen) == {}
     assert seen.began_at > T0
+
+
+# --- found by the simulation ------------------------------------------------------------------------------------------
+
+TARGET = spec(Leg.TARGET, 3, qty=d("0.4"), limit_price=d(110))
+
+
+def test_an_order_that_filled_with_less_than_we_asked_has_ended() -> None:
+    """The venue cuts reduce-only orders to the position; such an order worked on for ever in our book."""
+    order = fold([*HELD, *live(TARGET, 3), filled(TARGET, "0.3", "110", 5)]).orders[TARGET.client_order_id]
+    found = venue_order(TARGET, qty=d("0.3"), filled_qty=d("0.3"), status=VenueOrderStatus.FILLED)
+
+    (ended,) = reconcile.resolved(order, found, looks=0, looked_at=at(9), allowance=ALLOWANCE)
+
+    assert isinstance(ended, OrderCancelled)
+
+
+def test_a_persons_second_sale_is_judged_after_the_first() -> None:
+    book = fold(HELD)
+    sales = [fill(spec(Leg.EXIT, 70 + n), "0.6", "105", 8 + n, fill_id=f"web{n}") for n in range(2)]
+
+    taken = 0
+    for event in reconcile.new_fills(book, reading(fills=sales)):
+        book.apply(event)
+        taken += 1
+
+    assert taken == 1, "the second would turn the position: two readings decide"
+
+
+def test_an_order_believed_gone_that_still_rests_is_ours_again() -> None:
+    """Or nobody would ever take it back."""
+    gone = OrderCancelled(at=at(9), client_order_id=STOP.client_order_id)
+    book = fold([*HELD, gone])
+    resting = [venue_order(STOP)]
+
+    assert reconcile.acknowledged(book, reading(open_orders=resting, seconds=10)) == [], "the list may be behind"
+    (event,) = reconcile.acknowledged(book, reading(open_orders=resting, seconds=20))
+    book.apply(event)
+
+    assert book.orders[STOP.client_order_id].status is OrderStatus.LIVE
+    assert reconcile.acknowledged(book, reading(open_orders=resting, seconds=21)) == []
+
+
+def test_an_entry_found_nowhere_is_gone_once_we_had_asked_for_its_cancel() -> None:
+    asked = CancelIntended(at=at(5), client_order_id=ENTRY.client_order_id)
+    entry = fold([approved(), *live(ENTRY), asked]).orders[ENTRY.client_order_id]
+
+    (event,) = reconcile.resolved(entry, None, looks=3, looked_at=at(9), allowance=ALLOWANCE)
+
+    assert isinstance(event, OrderCancelled)
+
+
+def silent() -> Book:
+    """A book whose second entry was concluded never to have arrived."""
+    verdict = OrderRejected(at=at(4), client_order_id=ENTRY.client_order_id, code="never-arrived", reason="silence")
+    return fold([approved(), intended(ENTRY), verdict])
+
+
+def test_an_order_concluded_from_silence_is_still_looked_for_a_while() -> None:
+    """Its fills may carry only the venue's id, which nobody here has heard yet."""
+    book = silent()
+    (order,) = reconcile.to_look_up(book, reading(seconds=10))
+    found = venue_order(ENTRY, filled_qty=d(1), status=VenueOrderStatus.FILLED)
+
+    (event,) = reconcile.resolved(order, found, looks=0, looked_at=at(10), allowance=ALLOWANCE)
+    book.apply(event)
+
+    assert isinstance(next(iter(reconcile.new_fills(book, reading(fills=[fill(ENTRY)])))), Filled)
+    assert reconcile.to_look_up(silent(), reading(seconds=100)) == []
+
+
+def test_an_unexplained_fill_waits_while_an_order_of_its_symbol_is_in_doubt() -> None:
+    stop = spec(Leg.STOP, 5)
+    verdict = OrderRejected(at=at(6), client_order_id=stop.client_order_id, code="never-arrived", reason="silence")
+    book = fold([*HELD, intended(stop, 3), verdict])
+
+    assert list(reconcile.new_fills(book, reading(fills=[fill(stop, "1", "90", 7)]))) == []
+    assert list(reconcile.new_fills(book, reading(fills=[fill(stop, "1", "90", 7)], seconds=100)))
+
+
+def test_a_frozen_foreign_position_is_known_and_no_mismatch() -> None:
+    """It denied entries on every other symbol at each second tick."""
+    frozen = SymbolFrozen(at=at(1), symbol=BTC, reason=f"{reconcile.FOREIGN}: long 3")
+
+    assert reconcile.mismatches(fold([frozen]), reading([venue_position("3")])) == {}
+
+
+def test_a_person_on_the_other_side_of_a_resting_entry_takes_the_entry_back() -> None:
+    """The position of a person stayed unadopted and naked for as long as our entry rested."""
+    book = fold([approved(), *live(ENTRY)])
+    short = reading([venue_position("1", Side.SHORT)])
+
+    (event,) = mended(book, short)
+    book.apply(event)
+
+    (cancel,) = due(book.positions["ps-abc-1-1"], instrument(), Policy(), at(10))
+    assert isinstance(cancel, CancelOrder)
+    assert mended(book, short) == (), "said once"
+
+
+def test_what_a_person_opens_is_adopted_beside_a_position_that_only_clears_away() -> None:
+    book = fold([*HELD, *live(TARGET, 3), filled(STOP, "1", "90", 5)])
+    assert book.positions["ps-abc-1-1"].phase is Phase.CLEARING
+
+    (event,) = mended(book, reading([venue_position("2", Side.SHORT)]))
+    book.apply(event)
+
+    assert isinstance(event, Adopted)
+    assert book.signed_qty(BTC) == d(-2)
+
+
+def test_fills_still_owed_hold_up_no_order_whose_position_was_corrected() -> None:
+    exit_order = spec(Leg.EXIT, 9)
+    order = fold([*HELD, *live(exit_order, 5)]).orders[exit_order.client_order_id]
+    found = venue_order(exit_order, filled_qty=d("0.4"), status=VenueOrderStatus.CANCELLED)
+
+    def conclude(corrected: float | None) -> list[Event]:
+        corrected_at = None if corrected is None else at(corrected)
+        return reconcile.resolved(
+            order, found, looks=0, looked_at=at(20), allowance=ALLOWANCE, corrected_at=corrected_at
+        )
+
+    assert conclude(None) == conclude(3) == []
+    assert [type(event) for event in conclude(10)] == [OrderCancelled]
