@@ -136,9 +136,9 @@ class Book:
         return min(marks) - FILL_OVERLAP
 
     def note_equity(self, last: Decimal) -> None:
-        """The newest equity between two journalled marks; it moves no mark, only what they are compared with."""
+        """The newest equity between two journalled marks; a restart knows of a peak in it after the next mark only."""
         if self.equity is not None:
-            self.equity = replace(self.equity, last=last)
+            self.equity = replace(self.equity, last=last, peak=max(self.equity.peak, last))
 
     # --- folding
 

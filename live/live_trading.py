@@ -393,17 +393,11 @@ class LiveTrading:
             self._alert("halted", f"halted: {reason}")
 
     async def _observe_equity(self, look: Look) -> None:
-        """Durable equity marks: each minute, each new peak, each new UTC day, and anew after a person resumed."""
+        """Durable equity marks: each minute, each new UTC day, and anew after a person resumed."""
         at, seen, known = look.reading.began_at, look.account.equity_quote, self.book.equity
         rebased = self._resumed and known is not None
         self._resumed = False
-        if (
-            known is None
-            or rebased
-            or seen > known.peak
-            or at - known.at >= EQUITY_EVERY
-            or at.date() != known.at.date()
-        ):
+        if known is None or rebased or at - known.at >= EQUITY_EVERY or at.date() != known.at.date():
             await self._execution.record(EquityObserved(at=at, equity_quote=seen, rebased=rebased))
         else:
             self.book.note_equity(seen)
@@ -425,7 +419,11 @@ class LiveTrading:
             await self._execution.settle(position.id, instrument, policy)
 
     async def _consider(self, look: Look) -> None:
+        """What the candles say. A slow warm-up gives way after one pause: no fill waits for its stop behind it."""
+        enough = self._clock.now() + timedelta(seconds=self.settings.live_tick_seconds)
         for feed in self._feeds:
+            if self._clock.now() >= enough:
+                return
             news = await feed.news(self._clock.now())
             if news.problem:
                 self._narrate(news.problem)
