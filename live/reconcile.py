@@ -32,7 +32,7 @@ from live.risk import adopted_stop
 FOREIGN = "foreign position"
 LOOKS_FOR_UNHEARD = 2  # histories lag: one look that finds nothing proves nothing
 LOOKS_FOR_LIVE = 3
-DOUBT = timedelta(minutes=1)  # how long an order that was found nowhere is still looked for
+DOUBT = timedelta(minutes=3)  # how long an order that was found nowhere is still looked for
 
 
 @dataclass(frozen=True, slots=True)

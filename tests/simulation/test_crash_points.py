@@ -13,7 +13,7 @@ from tests.simulation.invariants import broken
 from tests.simulation.stage import BASES, BEGAN, INSTRUMENTS, Faults, Stage
 
 SEED = 3
-STEPS = 44
+STEPS = 30
 QUIET = 20
 # per mille of the base price, one step after the other: through entries, first targets, break-even stops and stops
 PATH = (0, 0, 0, 2, -2, 11, 13, 13, 1, -2, -11, -13, 0, 3, 22, 33, 0, -3, -22, -33)
@@ -36,8 +36,8 @@ def _move(stage: Stage, number: int) -> None:
     for symbol, instrument in INSTRUMENTS.items():
         price = BASES[symbol] * (1 + Decimal(PATH[number % len(PATH)]) / 1000)
         stage.venue.show(symbol, instrument.round_price(price))
-    if number in (17, 31):
-        stage.venue.trade_by_hand("SOL/USD:USD", OrderSide.BUY if number == 17 else OrderSide.SELL, Decimal(20))
+    if number in (15, 24):
+        stage.venue.trade_by_hand("SOL/USD:USD", OrderSide.BUY if number == 15 else OrderSide.SELL, Decimal(20))
 
 
 def effects_of_the_golden_life() -> int:

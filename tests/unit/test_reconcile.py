@@ -295,7 +295,7 @@ def test_an_order_concluded_from_silence_is_still_looked_for_a_while() -> None:
     book.apply(event)
 
     assert isinstance(next(iter(reconcile.new_fills(book, reading(fills=[fill(ENTRY)])))), Filled)
-    assert reconcile.to_look_up(silent(), reading(seconds=100)) == []
+    assert reconcile.to_look_up(silent(), reading(seconds=400)) == []
 
 
 def test_an_unexplained_fill_waits_while_an_order_of_its_symbol_is_in_doubt() -> None:
@@ -304,7 +304,7 @@ def test_an_unexplained_fill_waits_while_an_order_of_its_symbol_is_in_doubt() ->
     book = fold([*HELD, intended(stop, 3), verdict])
 
     assert list(reconcile.new_fills(book, reading(fills=[fill(stop, "1", "90", 7)]))) == []
-    assert list(reconcile.new_fills(book, reading(fills=[fill(stop, "1", "90", 7)], seconds=100)))
+    assert list(reconcile.new_fills(book, reading(fills=[fill(stop, "1", "90", 7)], seconds=400)))
 
 
 def test_a_frozen_foreign_position_is_known_and_no_mismatch() -> None:

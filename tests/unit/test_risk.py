@@ -214,3 +214,22 @@ def test_adopted_stop_is_never_beyond_the_market_already() -> None:
     stop = adopted_stop(Side.LONG, d(100), d(90), instrument(tick_size=d("0.1")), d(2))
 
     assert stop < d(90)
+
+
+def test_what_is_held_and_what_is_on_its_way_counts_into_the_limit_on_everything() -> None:
+    """I6: an entry in flight is exposure."""
+    held, asked = spec(Leg.ENTRY, 1, symbol="ETH/USD:USD"), spec(Leg.ENTRY, 9, position_id="p2", symbol="SOL/USD:USD")
+    events = [
+        equity(),
+        approved(symbol="ETH/USD:USD"),
+        *live(held),
+        filled(held, price="1000"),
+        approved(symbol="SOL/USD:USD", position_id="p2"),
+        intended(replace(asked, limit_price=d(500))),
+    ]
+    settings = replace(SETTINGS, risk_max_position_notional_pct=Decimal(30), risk_max_notional_pct=Decimal(40))
+
+    intent = sized(*events, settings=settings, position_id="p3")
+
+    assert isinstance(intent, Intent)
+    assert intent.qty == d("2.5"), "4000 in all, 1000 held, 500 asked for"
