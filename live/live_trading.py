@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from live import reconcile
 from live.book import Book
 from live.clock import Clock
 from live.events import Decided, EquityObserved, SymbolFrozen, WorkerStarted, WorkerStopped, symbol_of
@@ -22,6 +21,8 @@ from live.market import timeframe
 from live.model import Account, Denied, Instrument, Intent, Leg, Rejected, Signal, SubmitOutcome, Ticker
 from live.order_id import OrderId, OrderIds
 from live.position import IllegalTransition, OrderStatus, Phase, Policy, Position
+from live.reconcile import ForeignPolicy, Reading
+from live.reconciler import Reconciler
 from live.risk import breaches, size
 from live.settings import Settings
 from live.smc.parameters import SmcParameters
@@ -56,7 +57,7 @@ class Identity:
 class Look:
     """Everything one tick knows of the outside; reconcile reads the first part, risk the rest."""
 
-    reading: reconcile.Reading
+    reading: Reading
     tickers: Mapping[str, Ticker]
     account: Account
 
@@ -92,9 +93,6 @@ class LiveTrading:
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
         self._latch = Halt()
-        self._mismatches: reconcile.Mismatch = {}
-        self._looks_in_vain: dict[str, int] = {}
-        self._fills_owed: list[datetime] = []
         self._resumed = False
         self._stopping = asyncio.Event()
         self._actions: list[str] = []
@@ -120,6 +118,18 @@ class LiveTrading:
             order_ids=OrderIds(identity.scope_hash, identity.epoch),
             request_expiry=timedelta(seconds=settings.live_request_expiry_seconds),
             narrate=self._narrate,
+        )
+        self._allowance = timedelta(seconds=settings.live_clock_skew_seconds) + VENUE_DELAY
+        self._reconciler = Reconciler(
+            book=self.book,
+            venue=venue,
+            execution=self._execution,
+            clock=clock,
+            scope_hash=identity.scope_hash,
+            foreign=ForeignPolicy(settings.live_foreign_positions == "adopt", settings.live_adopted_stop_pct),
+            allowance=self._allowance,
+            narrate=self._narrate,
+            alert=alert,
         )
 
     # --- the life of the worker
@@ -199,7 +209,7 @@ class LiveTrading:
         await self._protect()
 
     async def _pause(self) -> None:
-        hasty = self.book.needs_haste() or bool(self._mismatches)
+        hasty = self.book.needs_haste() or bool(self._reconciler.mismatches)
         seconds = self.settings.live_fast_tick_seconds if hasty else self.settings.live_tick_seconds
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
@@ -264,7 +274,7 @@ class LiveTrading:
 
         The clocks are compared on the first look's replies, before anything is sent.
         """
-        patience = self._allowance() + timedelta(seconds=self.settings.live_request_expiry_seconds + 10)
+        patience = self._allowance + timedelta(seconds=self.settings.live_request_expiry_seconds + 10)
         deadline = self._clock.now() + patience
         self._latch = await self._journal.latch()
         self._resumed = self._resumed_while_away()
@@ -275,7 +285,7 @@ class LiveTrading:
             await self._protect()
             self._log_actions()
             undecided = [order for order in self.book.working_orders() if order.is_unresolved]
-            if not undecided and not self._mismatches:
+            if not undecided and not self._reconciler.mismatches:
                 await self._check_limits(look)
                 return
             if self._clock.now() >= deadline:
@@ -288,7 +298,7 @@ class LiveTrading:
         return bool(known and latch.id and latch.at and not latch.halted and latch.at > known.at)
 
     def _refuse_undecided(self, client_order_ids: list[str]) -> None:
-        what = ", ".join([*client_order_ids, *self._mismatches])
+        what = ", ".join([*client_order_ids, *self._reconciler.mismatches])
         raise VenueUnreadable(
             NOT_RECONCILED.because(
                 f"the venue did not say what became of {what}",
@@ -301,86 +311,19 @@ class LiveTrading:
     async def _look(self) -> Look:
         """Read the venue. Open orders and positions come before fills, so that a fill is never missed in between."""
         began_at = self._clock.now()
-        since = min([self.book.fills_since(self.status.started_at or began_at), *self._fills_owed])
+        since = self._reconciler.fills_since(self.status.started_at or began_at)
         open_orders = await self._venue.open_orders()
         positions = await self._venue.positions()
         fills = await self._venue.fills(since=since)
         symbols = {*self.settings.live_symbols, *(position.symbol for position in positions)}
         tickers = await self._venue.tickers(sorted(symbols))
         account = await self._venue.account()
-        return Look(reconcile.Reading(began_at, positions, open_orders, fills), tickers, account)
+        return Look(Reading(began_at, positions, open_orders, fills), tickers, account)
 
     async def _reconcile(self, look: Look) -> None:
         """Bring the book to what the venue shows, each mend an event first."""
-        record, reading = self._execution.record, look.reading
-        await record(*reconcile.acknowledged(self.book, reading))
-        await self._look_up(reading)
-        await self._take_fills(reading)
-        differing = reconcile.mismatches(self.book, reading)
-        for symbol in reconcile.confirmed(self._mismatches, differing):
-            await self._mend_size(symbol, look)
-            differing.pop(symbol)
-        self._mismatches = differing
-        for finding in reconcile.unexplained_orders(self.book, reading, self.identity.scope_hash):
-            await self._act_on(finding)
-        await record(*reconcile.thawed(self.book, reading))
-        self._observe(reconciled=not differing)
-
-    async def _look_up(self, reading: reconcile.Reading) -> None:
-        """Ask for every working order that the open orders do not show, and conclude what the answers prove."""
-        orders = reconcile.to_look_up(self.book, reading)
-        if not orders:
-            self._looks_in_vain, self._fills_owed = {}, []
-            return
-        looked_at = self._clock.now()
-        since = min(order.intended_at for order in orders) - timedelta(minutes=1)
-        found = await self._venue.find_orders([order.spec for order in orders], since=since)
-        self._fills_owed = reconcile.fills_owed(orders, found)
-        self._looks_in_vain = {
-            cid: self._looks_in_vain.get(cid, 0) + 1
-            for order in orders
-            if (cid := order.spec.client_order_id) not in found
-        }
-        for order in orders:
-            cid = order.spec.client_order_id
-            looks = self._looks_in_vain.get(cid, 0)
-            events = reconcile.resolved(
-                order,
-                found.get(cid),
-                looks=looks,
-                looked_at=looked_at,
-                allowance=self._allowance(),
-                corrected_at=self.book.positions[order.spec.position_id].corrected_at,
-            )
-            if events and looks:
-                self._alert(f"nowhere {cid}", f"{cid} is nowhere at the venue: {events[0].kind}")
-            await self._execution.record(*events)
-
-    async def _take_fills(self, reading: reconcile.Reading) -> None:
-        held = [position.id for position in self.book.open_positions() if position.qty > 0]
-        for event in reconcile.new_fills(self.book, reading):
-            await self._execution.record(event)
-            fill = event.fill
-            self._narrate(f"filled {fill.side} {fill.qty} {fill.symbol} at {fill.price}")
-        for position_id in held:
-            position = self.book.positions[position_id]
-            if position.qty == 0:
-                self._narrate(f"{position.symbol} {position.side} is flat, realised {position.realised_quote:+.2f}")
-
-    async def _mend_size(self, symbol: str, look: Look) -> None:
-        policy = reconcile.ForeignPolicy(
-            adopt=self.settings.live_foreign_positions == "adopt", stop_pct=self.settings.live_adopted_stop_pct
-        )
-        adopted_id = self._execution.next_id(Leg.ENTRY).root
-        await self._act_on(
-            reconcile.mend_size(symbol, self.book, look.reading, self._instruments, look.tickers, policy, adopted_id)
-        )
-
-    async def _act_on(self, finding: reconcile.Finding) -> None:
-        await self._execution.record(*finding.events)
-        if finding.events:
-            self._narrate(finding.text)
-            self._alert(f"reconcile {finding.events[0].kind}", finding.text)
+        await self._reconciler.bring_up(look.reading, look.tickers, self._instruments)
+        self._observe(reconciled=not self._reconciler.mismatches)
 
     async def _check_limits(self, look: Look) -> None:
         await self._observe_equity(look)
@@ -468,8 +411,10 @@ class LiveTrading:
             return Denied(signal.symbol, "late", f"the candle closed at {opinion.candle.closed_at:%H:%M:%S}")
         if (skew := self._skew_seconds()) > self.settings.live_clock_skew_seconds:
             return Denied(signal.symbol, "clock-skew", f"our clock and the venue's differ by {skew:.2f} s")
-        if self._mismatches:
-            return Denied(signal.symbol, "unreconciled", f"book and venue differ on {', '.join(self._mismatches)}")
+        if self._reconciler.mismatches:
+            return Denied(
+                signal.symbol, "unreconciled", f"book and venue differ on {', '.join(self._reconciler.mismatches)}"
+            )
         instrument, ticker = self._instruments.get(signal.symbol), look.tickers.get(signal.symbol)
         if instrument is None or ticker is None:
             return Denied(signal.symbol, "no-price", "the venue gave no instrument or no price")
@@ -539,9 +484,6 @@ class LiveTrading:
         now = self._clock.now()
         running = [(now - p.naked_since).total_seconds() for p in open_positions if p.naked_since is not None]
         return max([self.book.naked_seconds_max, *running])
-
-    def _allowance(self) -> timedelta:
-        return timedelta(seconds=self.settings.live_clock_skew_seconds) + VENUE_DELAY
 
     def _narrate(self, text: str) -> None:
         self._actions.append(text)

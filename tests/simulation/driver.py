@@ -58,7 +58,7 @@ async def step(stage: Stage) -> None:
 
 def _pause(stage: Stage) -> float:
     worker = stage.worker
-    hasty = worker is None or worker.book.needs_haste() or bool(worker._mismatches)
+    hasty = worker is None or worker.book.needs_haste() or bool(worker._reconciler.mismatches)
     return stage.settings.live_fast_tick_seconds if hasty else stage.settings.live_tick_seconds
 
 

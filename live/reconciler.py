@@ -1,0 +1,129 @@
+"""Performs reconcile's conclusions: asks the venue what the book cannot explain, records each mend as an event. [S]"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from live import reconcile
+from live.book import Book
+from live.clock import Clock
+from live.execution import Execution
+from live.model import Instrument, Leg, Ticker
+from live.position import Order
+from live.reconcile import Finding, ForeignPolicy, Mismatch, Reading
+from live.venue import Venue
+
+
+class Reconciler:
+    """Brings the book to what each reading shows. Between readings it remembers only what one alone cannot prove.
+
+    mismatches: sizes that the last reading saw differ, and that the next may confirm.
+    """
+
+    def __init__(
+        self,
+        *,
+        book: Book,
+        venue: Venue,
+        execution: Execution,
+        clock: Clock,
+        scope_hash: str,
+        foreign: ForeignPolicy,
+        allowance: timedelta,
+        narrate: Callable[[str], None],
+        alert: Callable[[str, str], None],
+    ) -> None:
+        self.mismatches: Mismatch = {}
+        self._book = book
+        self._venue = venue
+        self._execution = execution
+        self._clock = clock
+        self._scope_hash = scope_hash
+        self._foreign = foreign
+        self._allowance = allowance
+        self._narrate = narrate
+        self._alert = alert
+        self._looks_in_vain: dict[str, int] = {}
+        self._fills_owed: list[datetime] = []
+
+    def fills_since(self, started_at: datetime) -> datetime:
+        """From when on (UTC) the next reading must ask for fills, those that the venue owes us included."""
+        return min([self._book.fills_since(started_at), *self._fills_owed])
+
+    async def bring_up(
+        self, reading: Reading, tickers: Mapping[str, Ticker], instruments: Mapping[str, Instrument]
+    ) -> None:
+        """Record what the reading proves: acceptances, ends, fills, then sizes that two readings saw alike.
+
+        Raises VenueUnreadable when a look-up cannot be answered; what was recorded until then stands.
+        """
+        record = self._execution.record
+        await record(*reconcile.acknowledged(self._book, reading))
+        await self._look_up(reading)
+        await self._take_fills(reading)
+        differing = reconcile.mismatches(self._book, reading)
+        for symbol in reconcile.confirmed(self.mismatches, differing):
+            await self._mend_size(symbol, reading, tickers, instruments)
+            differing.pop(symbol)
+        self.mismatches = differing
+        for finding in reconcile.unexplained_orders(self._book, reading, self._scope_hash):
+            await self._act_on(finding)
+        await record(*reconcile.thawed(self._book, reading))
+
+    async def _look_up(self, reading: Reading) -> None:
+        """Ask for every working order that the open orders do not show, and conclude what the answers prove."""
+        orders = reconcile.to_look_up(self._book, reading)
+        if not orders:
+            self._looks_in_vain, self._fills_owed = {}, []
+            return
+        looked_at = self._clock.now()
+        since = min(order.intended_at for order in orders) - timedelta(minutes=1)
+        found = await self._venue.find_orders([order.spec for order in orders], since=since)
+        self._fills_owed = reconcile.fills_owed(orders, found)
+        self._looks_in_vain = {
+            cid: self._looks_in_vain.get(cid, 0) + 1
+            for order in orders
+            if (cid := order.spec.client_order_id) not in found
+        }
+        for order in orders:
+            events = reconcile.resolved(
+                order,
+                found.get(order.spec.client_order_id),
+                looks=self._looks(order),
+                looked_at=looked_at,
+                allowance=self._allowance,
+                corrected_at=self._book.positions[order.spec.position_id].corrected_at,
+            )
+            if events and self._looks(order):
+                cid = order.spec.client_order_id
+                self._alert(f"nowhere {cid}", f"{cid} is nowhere at the venue: {events[0].kind}")
+            await self._execution.record(*events)
+
+    def _looks(self, order: Order) -> int:
+        return self._looks_in_vain.get(order.spec.client_order_id, 0)
+
+    async def _take_fills(self, reading: Reading) -> None:
+        held = [position.id for position in self._book.open_positions() if position.qty > 0]
+        for event in reconcile.new_fills(self._book, reading):
+            await self._execution.record(event)
+            fill = event.fill
+            self._narrate(f"filled {fill.side} {fill.qty} {fill.symbol} at {fill.price}")
+        for position_id in held:
+            position = self._book.positions[position_id]
+            if position.qty == 0:
+                self._narrate(f"{position.symbol} {position.side} is flat, realised {position.realised_quote:+.2f}")
+
+    async def _mend_size(
+        self, symbol: str, reading: Reading, tickers: Mapping[str, Ticker], instruments: Mapping[str, Instrument]
+    ) -> None:
+        adopted_id = self._execution.next_id(Leg.ENTRY).root
+        await self._act_on(
+            reconcile.mend_size(symbol, self._book, reading, instruments, tickers, self._foreign, adopted_id)
+        )
+
+    async def _act_on(self, finding: Finding) -> None:
+        await self._execution.record(*finding.events)
+        if finding.events:
+            self._narrate(finding.text)
+            self._alert(f"reconcile {finding.events[0].kind}", finding.text)
