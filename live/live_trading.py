@@ -21,7 +21,7 @@ from live.market import timeframe
 from live.model import Account, Denied, Instrument, Intent, Leg, Rejected, Signal, SubmitOutcome, Ticker
 from live.order_id import OrderId, OrderIds
 from live.position import IllegalTransition, OrderStatus, Phase, Policy, Position
-from live.reconcile import ForeignPolicy, Reading
+from live.reconcile import FOREIGN, UNEXPLAINED, ForeignPolicy, Reading
 from live.reconciler import Reconciler
 from live.risk import breaches, size
 from live.settings import Settings
@@ -33,6 +33,7 @@ from prodsafe.errors import ExitCode, GateRefused, RefusalKind, VenueUnreadable
 
 UNKNOWN_SYMBOL = RefusalKind("R01", "symbol-not-listed")
 NOT_RECONCILED = RefusalKind("R02", "not-reconciled", ExitCode.UNREADABLE)
+WRONG_JOURNAL = RefusalKind("R04", "orders-of-another-journal", ExitCode.UNREADABLE)
 CLOCK_SKEW = RefusalKind("R03", "clock-skew", ExitCode.UNREADABLE)
 
 EQUITY_EVERY = timedelta(minutes=1)
@@ -266,6 +267,16 @@ class LiveTrading:
                 )
             )
 
+    def _check_journal(self, look: Look) -> None:
+        """Whatever we send is in the journal first; resting orders that it lacks were sent from another one."""
+        if unknown := self._reconciler.strangers(look.reading):
+            raise VenueUnreadable(
+                WRONG_JOURNAL.because(
+                    f"orders in this account's name rest at the venue and not in this journal: {', '.join(unknown)}",
+                    mend="point DATABASE_URL at the database whose worker sent them; RUNBOOK says what if it is lost",
+                )
+            )
+
     def _skew_seconds(self) -> float:
         return abs(self._venue.clock_offset_seconds or 0.0)
 
@@ -275,12 +286,13 @@ class LiveTrading:
         The clocks are compared on the first look's replies, before anything is sent.
         """
         patience = self._allowance + timedelta(seconds=self.settings.live_request_expiry_seconds + 10)
-        deadline = self._clock.now() + patience
+        began_at = self._clock.now()
         self._latch = await self._journal.latch()
         self._resumed = self._resumed_while_away()
         while True:
             look = await self._look()
             self._check_clock()
+            self._check_journal(look)
             await self._reconcile(look)
             await self._protect()
             self._log_actions()
@@ -288,7 +300,7 @@ class LiveTrading:
             if not undecided and not self._reconciler.mismatches:
                 await self._check_limits(look)
                 return
-            if self._clock.now() >= deadline:
+            if self._clock.now() - began_at >= patience + (UNEXPLAINED if self._reconciler.mismatches else timedelta()):
                 self._refuse_undecided([order.spec.client_order_id for order in undecided])
             await self._clock.sleep(self.settings.live_fast_tick_seconds)
 
@@ -472,13 +484,19 @@ class LiveTrading:
             lease_fresh=self._lease_is_fresh(),
             halted=self._latch.halted,
             halt_reason=self._latch.reason if self._latch.halted else None,
-            unprotected=tuple(position.symbol for position in open_positions if position.phase is Phase.OPEN),
+            unprotected=self._unprotected(open_positions),
             naked_seconds_max=self._naked_seconds(open_positions),
             unknown_orders=sum(order.status is OrderStatus.UNKNOWN for order in working),
             open_positions=sum(position.qty > 0 for position in open_positions),
             live_orders=sum(order.status is OrderStatus.LIVE for order in working),
             **changes,  # type: ignore[arg-type]  # checked by the frozen dataclass's own field names
         )
+
+    def _unprotected(self, open_positions: list[Position]) -> tuple[str, ...]:
+        """Symbols of positions without their stop: ours, and foreign ones that settings leave alone."""
+        naked = [position.symbol for position in open_positions if position.phase is Phase.OPEN]
+        foreign = [f"{symbol} ({reason})" for symbol, reason in self.book.frozen.items() if reason.startswith(FOREIGN)]
+        return (*naked, *foreign)
 
     def _naked_seconds(self, open_positions: list[Position]) -> float:
         now = self._clock.now()

@@ -472,7 +472,12 @@ def _targets_due(position: Position, instrument: Instrument, policy: Policy, now
         placed = [order for order in position.legs(Leg.TARGET) if order.spec.limit_price == target.price]
         missing = min(target.qty - sum((order.filled_qty for order in placed), ZERO), free)
         settled = not any(order.is_working for order in placed)
-        if settled and missing >= instrument.min_qty and len(placed) < policy.stop_attempts:
+        if (
+            settled
+            and missing >= instrument.min_qty
+            and len(placed) < policy.stop_attempts
+            and _may_retry(placed, policy, now)
+        ):
             free -= missing
             commands.append(_target(position, Target(target.price, missing)))
     return commands

@@ -32,6 +32,8 @@ from live.risk import adopted_stop
 FOREIGN = "foreign position"
 LOOKS_FOR_UNHEARD = 2  # histories lag: one look that finds nothing proves nothing
 LOOKS_FOR_LIVE = 3
+UNEXPLAINED = timedelta(minutes=1)  # how long a size that shrank without a fill is not believed
+ID_TAKEN = "id-taken"
 DOUBT = timedelta(minutes=3)  # how long an order that was found nowhere is still looked for
 
 
@@ -67,12 +69,27 @@ class ForeignPolicy:
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
+def is_same(order: Order, seen: VenueOrder) -> bool:
+    """Whether what the venue shows under our id is what we asked for; a lost journal may have spent the id before."""
+    spec = order.spec
+    prices = [(spec.limit_price, seen.limit_price), (spec.trigger_price, seen.trigger_price)]
+    return (
+        (seen.symbol, seen.side, seen.reduce_only) == (spec.symbol, spec.side, spec.reduce_only)
+        and seen.qty <= spec.qty  # the venue cuts reduce-only orders
+        and all(asked == shown for asked, shown in prices if asked is not None and shown is not None)
+    )
+
+
 def acknowledged(book: Book, reading: Reading) -> list[Event]:
     """Acceptances that the venue's open orders prove: a reply we never saw, or an end that was none."""
     events: list[Event] = []
     for seen in reading.open_orders:
         order = book.order_of(seen.client_order_id, seen.venue_order_id)
         if order is None or order.status in (OrderStatus.LIVE, OrderStatus.FILLED):
+            continue
+        if not is_same(order, seen):
+            if order.is_unresolved:
+                events.append(_taken(order, reading.began_at))
             continue
         if order.status is not OrderStatus.CANCELLED or not order.may_have_ended(reading.began_at):
             events.append(_accepted(order, seen, reading.began_at))
@@ -111,6 +128,8 @@ def resolved(
     sized = corrected_at is not None and corrected_at > order.intended_at
     if found is None:
         return _found_nowhere(order, looks, looked_at, allowance)
+    if not is_same(order, found):
+        return [_taken(order, looked_at)] if order.is_unresolved else []
     match found.status:
         case VenueOrderStatus.REJECTED if order.never_arrived:
             return []
@@ -150,6 +169,10 @@ def _rejected(order: Order, code: str, reason: str, at: datetime) -> OrderReject
     return OrderRejected(at=at, client_order_id=order.spec.client_order_id, code=code, reason=reason)
 
 
+def _taken(order: Order, at: datetime) -> OrderRejected:
+    return _rejected(order, ID_TAKEN, "the venue knows this id for another order of another time", at)
+
+
 def _cancelled(order: Order, at: datetime) -> OrderCancelled:
     return OrderCancelled(at=at, client_order_id=order.spec.client_order_id)
 
@@ -183,8 +206,6 @@ def _external(book: Book, fill: Fill, at: datetime) -> ExternalFill | None:
         return None
     if fill.filled_at <= position.opened_at or book.is_ours(fill.client_order_id, fill.venue_order_id):
         return None
-    if fill.side is position.side.exit and fill.qty > position.qty:
-        return None  # it would flip the position: the two-reading correction decides
     return ExternalFill(at=at, position_id=position.id, fill=fill)
 
 
@@ -204,29 +225,58 @@ def fills_owed(orders: Sequence[Order], found: Mapping[str, VenueOrder]) -> list
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
-Mismatch = Mapping[str, tuple[Decimal, Decimal]]
-"""symbol -> (signed contracts in our book, at the venue), as a reading saw them differ."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Signed contracts in our book and at the venue, and since which reading (UTC) they differ just so."""
+
+    ours: Decimal
+    theirs: Decimal
+    since: datetime
+
+    @property
+    def patience(self) -> timedelta:
+        """How long to doubt it: more than we know of only adds protection; less would take some away.
+
+        A list that is degraded lacks a position; that it shows one on the other side by mistake is less likely, and
+        such a position is naked until it is believed.
+        """
+        if self.ours * self.theirs < 0:
+            return UNEXPLAINED / 4
+        return timedelta(0) if abs(self.theirs) > abs(self.ours) else UNEXPLAINED
 
 
-def mismatches(book: Book, reading: Reading) -> dict[str, tuple[Decimal, Decimal]]:
-    """Where book and venue disagree on the signed size.
+Mismatch = Mapping[str, Difference]
+
+
+def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Difference]:
+    """Where book and venue disagree on the signed size; what already differed alike keeps its beginning.
 
     Left out are symbols with an undecided order, and foreign positions that a frozen symbol is known for.
     """
     symbols = {position.symbol for position in reading.positions} | {p.symbol for p in book.open_positions()}
-    found: dict[str, tuple[Decimal, Decimal]] = {}
+    found: dict[str, Difference] = {}
     for symbol in sorted(symbols):
         position = book.position_on(symbol)
         ours, theirs = book.signed_qty(symbol), reading.signed_qty(symbol)
         known = ours == 0 and book.frozen.get(symbol, "").startswith(FOREIGN)
         if ours != theirs and not known and not (position and _unresolved(position)):
-            found[symbol] = (ours, theirs)
+            old = before.get(symbol)
+            alike = old is not None and (old.ours, old.theirs) == (ours, theirs)
+            found[symbol] = old if old is not None and alike else Difference(ours, theirs, reading.began_at)
     return found
 
 
-def confirmed(before: Mismatch, now: Mismatch) -> list[str]:
-    """Symbols whose disagreement two readings in a row saw alike; one reading alone may have caught a fill half-way."""
-    return [symbol for symbol, sizes in now.items() if before.get(symbol) == sizes]
+def confirmed(now: Mismatch, reading: Reading) -> list[str]:
+    """Symbols whose disagreement is believed: one reading alone may have caught a fill half-way.
+
+    More than we know of is believed by the second reading. Less, without a fill that explains it, would end protection
+    on the word of a list that may be degraded: until UNEXPLAINED has passed the stops stay and no entry is sent.
+    """
+    return [
+        symbol
+        for symbol, difference in now.items()
+        if reading.began_at > difference.since and reading.began_at - difference.since >= difference.patience
+    ]
 
 
 def mend_size(
@@ -247,6 +297,8 @@ def mend_size(
     if theirs is None:
         return Finding(f"{symbol}: agrees again")
     instrument, ticker = instruments.get(symbol), tickers.get(symbol)
+    if policy.adopt and instrument is not None and ticker is None:
+        return Finding(f"{symbol}: {_words(theirs)} waits for a price to be adopted at")
     if not policy.adopt or instrument is None or ticker is None:
         reason = f"{FOREIGN}: {_words(theirs)}"
         known = symbol in book.frozen
@@ -285,16 +337,20 @@ def thawed(book: Book, reading: Reading) -> list[Event]:
     ]
 
 
+def strangers(book: Book, reading: Reading, scope_hash: str) -> list[VenueOrder]:
+    """Open orders in our scope's name that our journal does not know: it is not the journal that sent them."""
+    named = ((seen, parse(seen.client_order_id)) for seen in reading.open_orders)
+    ours = [seen for seen, name in named if name is not None and name.scope_hash == scope_hash]
+    return [seen for seen in ours if not book.is_ours(seen.client_order_id, seen.venue_order_id)]
+
+
 def unexplained_orders(book: Book, reading: Reading, scope_hash: str) -> list[Finding]:
     """Open orders that carry our scope's name but are not in our journal: somebody else writes in our name.
 
     They are left alone; their symbol takes no entries until a person has looked.
     """
     findings: list[Finding] = []
-    for seen in reading.open_orders:
-        named = parse(seen.client_order_id)
-        if named is None or named.scope_hash != scope_hash or book.is_ours(seen.client_order_id, seen.venue_order_id):
-            continue
+    for seen in strangers(book, reading, scope_hash):
         reason = f"order {seen.client_order_id} is in our name but not in our journal"
         frozen = SymbolFrozen(at=reading.began_at, symbol=seen.symbol, reason=reason)
         findings.append(Finding(f"{seen.symbol}: {reason}", () if seen.symbol in book.frozen else (frozen,)))

@@ -47,6 +47,10 @@ class Reconciler:
         self._looks_in_vain: dict[str, int] = {}
         self._fills_owed: list[datetime] = []
 
+    def strangers(self, reading: Reading) -> list[str]:
+        """Client order ids in our name that rest at the venue and that our journal does not know."""
+        return [str(order.client_order_id) for order in reconcile.strangers(self._book, reading, self._scope_hash)]
+
     def fills_since(self, started_at: datetime) -> datetime:
         """From when on (UTC) the next reading must ask for fills, those that the venue owes us included."""
         return min([self._book.fills_since(started_at), *self._fills_owed])
@@ -62,10 +66,10 @@ class Reconciler:
         await record(*reconcile.acknowledged(self._book, reading))
         await self._look_up(reading)
         await self._take_fills(reading)
-        differing = reconcile.mismatches(self._book, reading)
-        for symbol in reconcile.confirmed(self.mismatches, differing):
-            await self._mend_size(symbol, reading, tickers, instruments)
-            differing.pop(symbol)
+        differing = reconcile.mismatches(self._book, reading, self.mismatches)
+        for symbol in reconcile.confirmed(differing, reading):
+            if await self._mend_size(symbol, reading, tickers, instruments):
+                differing.pop(symbol)
         self.mismatches = differing
         for finding in reconcile.unexplained_orders(self._book, reading, self._scope_hash):
             await self._act_on(finding)
@@ -116,11 +120,12 @@ class Reconciler:
 
     async def _mend_size(
         self, symbol: str, reading: Reading, tickers: Mapping[str, Ticker], instruments: Mapping[str, Instrument]
-    ) -> None:
+    ) -> bool:
+        """Whether the difference was mended; one that waits (for a price, for what clears) stays a difference."""
         adopted_id = self._execution.next_id(Leg.ENTRY).root
-        await self._act_on(
-            reconcile.mend_size(symbol, self._book, reading, instruments, tickers, self._foreign, adopted_id)
-        )
+        finding = reconcile.mend_size(symbol, self._book, reading, instruments, tickers, self._foreign, adopted_id)
+        await self._act_on(finding)
+        return bool(finding.events)
 
     async def _act_on(self, finding: Finding) -> None:
         await self._execution.record(*finding.events)

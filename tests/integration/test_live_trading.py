@@ -336,20 +336,33 @@ async def test_stops_that_keep_being_refused_end_in_a_market_exit() -> None:
     assert await stage.venue.positions() == []
 
 
-async def test_a_position_closed_by_a_person_is_closed_here_and_its_orders_taken_back() -> None:
+async def test_a_position_that_a_list_no_longer_shows_keeps_its_stop_until_time_has_told() -> None:
+    """W3: one degraded reply was read as flat and every stop was cancelled."""
     stage = Stage()
     worker = await stage.protected()
-    account = stage.venue._venue
-    assert account is not None
     stops = {spec.client_order_id for spec in live_stops(worker)}
     stage.venue.shown_flat = True
 
-    await stage.ticked(worker, 1)
-    assert the_position(worker).qty > 0, "one reading proves nothing (W3)"
-    await stage.ticked(worker, 2)
+    await stage.ticked(worker, 30)
+    assert the_position(worker).qty > 0
+    assert stops <= {order.client_order_id for order in await stage.venue.open_orders()}
+    await stage.ticked(worker, 40)
 
     assert the_position(worker).qty == 0
     assert not stops & {order.client_order_id for order in await stage.venue.open_orders()}
+
+
+async def test_orders_in_our_name_that_the_journal_lacks_refuse_the_boot_before_anything_is_sent() -> None:
+    """Two databases, one account: the second worker must not take over what the first one sent."""
+    stage = Stage()
+    await stage.protected()
+    sent = len(stage.venue.sent)
+    stage.store = MemoryStore()
+
+    with pytest.raises(VenueUnreadable, match="R04"):
+        await stage.booted()
+
+    assert len(stage.venue.sent) == sent
 
 
 async def test_no_position_lets_commands_feed_themselves() -> None:
