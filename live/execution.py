@@ -68,6 +68,7 @@ class Execution:
         self._order_ids = order_ids
         self._request_expiry = request_expiry
         self._narrate = narrate
+        self.has_sent = False
 
     async def record(self, *events: Event) -> None:
         """Commit, then fold. Raises what the journal raises; nothing is folded that was not committed.
@@ -147,6 +148,7 @@ class Execution:
     async def _submit(self, spec: OrderSpec, *before: Event) -> SubmitOutcome:
         expires_at = self._clock.now() + self._request_expiry
         await self.record(*before, OrderIntended(at=self._clock.now(), spec=spec, expires_at=expires_at))
+        self.has_sent = True
         outcome = await self._venue.submit(spec, expires_at=expires_at, permit=self._permit)
         await self.record(self._submitted(spec, outcome))
         return outcome
@@ -170,6 +172,7 @@ class Execution:
     async def _cancel(self, command: CancelOrder) -> None:
         order = self._book.orders[command.client_order_id]
         await self.record(CancelIntended(at=self._clock.now(), client_order_id=command.client_order_id))
+        self.has_sent = True
         outcome = await self._venue.cancel(order.spec, order.venue_order_id, permit=self._permit)
         await self.record(*self._cancelled(command.client_order_id, outcome))
 

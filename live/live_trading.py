@@ -37,6 +37,7 @@ WRONG_JOURNAL = RefusalKind("R04", "orders-of-another-journal", ExitCode.UNREADA
 CLOCK_SKEW = RefusalKind("R03", "clock-skew", ExitCode.UNREADABLE)
 
 EQUITY_EVERY = timedelta(minutes=1)
+BOOT_READS = timedelta(seconds=3)  # how long a venue that cannot be read at boot is asked again
 VENUE_DELAY = timedelta(seconds=1)  # how long the venue may take to show an order that it accepted in time
 
 
@@ -149,6 +150,11 @@ class LiveTrading:
     def has_undecided_orders(self) -> bool:
         """Whether a request of ours may still be on its way to the venue."""
         return any(order.is_unresolved for order in self.book.working_orders())
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything was ever sent to the venue in this epoch."""
+        return self._execution.has_sent
 
     async def boot(self) -> None:
         """Fold the journal, read the venue, reconcile until both agree. Sends no entry.
@@ -289,28 +295,38 @@ class LiveTrading:
         began_at = self._clock.now()
         self._latch = await self._journal.latch()
         self._resumed = self._resumed_while_away()
-        while True:
-            look = await self._look()
-            self._check_clock()
-            self._check_journal(look)
-            await self._reconcile(look)
-            await self._protect()
-            self._log_actions()
-            undecided = [order for order in self.book.working_orders() if order.is_unresolved]
-            if not undecided and not self._reconciler.mismatches:
-                await self._check_limits(look)
-                return
-            if self._clock.now() - began_at >= patience + (UNEXPLAINED if self._reconciler.mismatches else timedelta()):
-                self._refuse_undecided([order.spec.client_order_id for order in undecided])
+        while not self._stopping.is_set():
+            if (look := await self._look_at_boot(began_at)) is not None:
+                self._check_clock()
+                self._check_journal(look)
+                await self._reconcile(look)
+                await self._protect()
+                self._log_actions()
+                if not self.has_undecided_orders() and not self._reconciler.mismatches:
+                    await self._check_limits(look)
+                    return
+                doubt = UNEXPLAINED if self._reconciler.mismatches else timedelta()
+                if self._clock.now() - began_at >= patience + doubt:
+                    self._refuse_undecided()
             await self._clock.sleep(self.settings.live_fast_tick_seconds)
+
+    async def _look_at_boot(self, began_at: datetime) -> Look | None:
+        """A first failed read may be a passing one; None asks for another. Raises VenueUnreadable after a while."""
+        try:
+            return await self._look()
+        except VenueUnreadable:
+            if self._clock.now() - began_at >= BOOT_READS:
+                raise
+            return None
 
     def _resumed_while_away(self) -> bool:
         """Whether a person lifted a halt after the last equity mark; the latch carries the database's clock."""
         latch, known = self._latch, self.book.equity
         return bool(known and latch.id and latch.at and not latch.halted and latch.at > known.at)
 
-    def _refuse_undecided(self, client_order_ids: list[str]) -> None:
-        what = ", ".join([*client_order_ids, *self._reconciler.mismatches])
+    def _refuse_undecided(self) -> None:
+        undecided = [order.spec.client_order_id for order in self.book.working_orders() if order.is_unresolved]
+        what = ", ".join([*undecided, *self._reconciler.mismatches])
         raise VenueUnreadable(
             NOT_RECONCILED.because(
                 f"the venue did not say what became of {what}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from dataclasses import replace
 from live.gates import LIVE_GATES
 from live.settings import read_settings
 from prodsafe.dotenv_guard import suppress
-from prodsafe.environment import Environment, read_environment
+from prodsafe.environment import read_environment
 from prodsafe.gates import evaluate_gates, look_around, pass_gates, require_gates
 from prodsafe.output import register_secrets, run_entry, say, say_json, warn
 
@@ -26,13 +27,14 @@ Exit codes: 0 stopped cleanly, 1 refused by a gate, 3 lease held by another work
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    return run_entry(lambda: _start(options), as_json=options.json)
+
+
+def _start(options: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is held yet, so the end is clean
     suppress(os.environ, why="the production worker never reads one")
     env = read_environment(os.environ)
     register_secrets(env.secrets())
-    return run_entry(lambda: _start(env, options), as_json=options.json)
-
-
-def _start(env: Environment, options: argparse.Namespace) -> int:
     surroundings = look_around(os.environ)
     if options.check:
         results = evaluate_gates(env, replace(surroundings, interactive=False), LIVE_GATES)

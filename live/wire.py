@@ -18,13 +18,13 @@ from live.decode import unreadable
 from live.limiter import Lane, Limiter
 from live.outcome import NoReply, Reply
 from prodsafe.errors import GateRefused, Refusal, RefusalKind, Refused
+from prodsafe.values import is_loopback
 
 NO_SUCH_EXCHANGE = RefusalKind("V03", "no-such-exchange")
 URL_NOT_LOOPBACK = RefusalKind("V04", "exchange-url-not-loopback")
 VENUE_NOT_HTTPS = RefusalKind("V05", "venue-not-https")
 NO_SANDBOX = RefusalKind("V06", "no-sandbox")
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Ask = Callable[[Any], Awaitable[Any]]
 """Calls one method of the ccxt exchange it is given."""
@@ -206,8 +206,8 @@ class Wire:
                 self.exchange.handle_errors(status, "", url, method, {}, text, parsed, headers, body)
                 self.exchange.handle_http_status_code(status, "", url, method, text)
                 return parsed
-            case missing:
-                raise unreadable(f"no reply from the venue: {missing}")
+            case NoReply(what=what):
+                raise unreadable(f"no reply from the venue: {what}")
 
 
 def open_wire(
@@ -263,7 +263,7 @@ def _is_loopback(url: str) -> bool:
         _ = parts.port  # raises for a port that is none
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and parts.hostname in LOOPBACK_HOSTS and parts.username is None
+    return parts.scheme in {"http", "https"} and is_loopback(parts.hostname or "") and parts.username is None
 
 
 def _refuse(refusal: Refusal) -> NoReturn:

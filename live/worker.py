@@ -39,6 +39,7 @@ class Board:
 
     def __init__(self) -> None:
         self.version = package_version()
+        self.may_be_heard: Callable[[], bool] = lambda: False  # whether a request of ours may still reach the venue
         self._read: Callable[[], Status] = self._starting("starting")
 
     def read(self) -> Status:
@@ -74,16 +75,20 @@ def run_worker(env: Environment, settings: Settings) -> int:
         lease = _take_lease(env, settings, board)
         log.info("lease taken", scope=lease.scope, epoch=lease.token.epoch, clean=lease.predecessor_clean)
         try:
-            stopped_sending = asyncio.run(_trade(env, settings, lease, board))
-        except BaseException:
-            lease.abandon()  # somebody may still hear a request of ours: the successor waits out the grace
-            raise
-        if stopped_sending:
-            lease.release("stopped")
-        else:
-            lease.abandon()
-    log.info("stopped", released=stopped_sending)
+            asyncio.run(_trade(env, settings, lease, board))
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the release
+            released = _let_go(lease, board)
+    log.info("stopped", released=released)
     return ExitCode.OK
+
+
+def _let_go(lease: Lease, board: Board) -> bool:
+    """Release when nothing of ours can be on its way any more; else the successor waits out the grace."""
+    if board.may_be_heard():
+        lease.abandon()
+        return False
+    return lease.release("stopped")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -141,8 +146,8 @@ def _lost(refusal: Refusal) -> None:
     refuse([refusal])
 
 
-async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board) -> bool:
-    """Trade until asked to stop. Returns whether nothing of ours can still be on its way to the venue."""
+async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board) -> None:
+    """Trade until asked to stop. Whatever it ends with, `board.may_be_heard` then tells how the lease may go."""
     alerter = Alerter(env.alert_webhook_url)
     alerter.start()
     async with contextlib.AsyncExitStack() as stack:
@@ -173,6 +178,7 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
             narrate=lambda text: log.info("tick", action=text),
             alert=lambda key, text: alerter.alert(key, text, urgent=True),
         )
+        board.may_be_heard = lambda: trading.has_sent
         board.show(lambda: replace(trading.status, lease_fresh=lease.is_fresh))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, trading.stop)
@@ -180,7 +186,7 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
         await asyncio.to_thread(lease.activate)
         log.info("trading", epoch=lease.token.epoch, symbols=settings.live_symbols)
         await trading.run()
-        return not trading.has_undecided_orders()
+        board.may_be_heard = trading.has_undecided_orders
 
 
 def _identity(lease: Lease, version: str) -> Identity:
