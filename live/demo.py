@@ -246,10 +246,11 @@ def migrated(env: Mapping[str, str]) -> None:
     expect(code == 0, "schema applied, exit 0")
 
 
-def traded(env: Mapping[str, str], venue: SimulatedVenue) -> tuple[Child, str]:
+def traded(env: Mapping[str, str], venue: SimulatedVenue, stack: ExitStack) -> tuple[Child, str]:
     """Start the worker, let the market come to its entry; returns it and the symbol it holds."""
     say("   $ python -m live.prod_live")
     worker = Child(["-m", "live.prod_live"], env, name="worker 1")
+    stack.callback(worker.stop)
     wait_for("an SMC signal became an entry order at the venue", lambda: bool(venue.open_orders("-e")),
              seconds=90, alive=worker)  # fmt: skip
     entry = venue.open_orders("-e")[0]
@@ -280,11 +281,12 @@ def killed(worker: Child, venue: SimulatedVenue, symbol: str) -> None:
     expect(one_stop(venue, symbol), "nobody is there, and the stop still rests at the venue")
 
 
-def succeeded(env: Mapping[str, str], venue: SimulatedVenue, symbol: str) -> Child:
+def succeeded(env: Mapping[str, str], venue: SimulatedVenue, symbol: str, stack: ExitStack) -> Child:
     title(5, "The successor waits out the grace, reconciles, and keeps the one stop")
     stop_before = [order["order_id"] for order in venue.open_orders("-s")]
     say("   $ WITH_HEALTH=1 python -m live.prod_live")
     worker = Child(["-m", "live.prod_live"], {**env, "WITH_HEALTH": "1"}, name="worker 2")
+    stack.callback(worker.stop)
     wait_for("it trades under the next epoch", lambda: worker.logged("trading"), seconds=60, alive=worker)
     expect("grace" in worker.text(), "it waited until nothing of the dead worker could still arrive")
     wait_for("healthy on /health", lambda: healthy(env), seconds=20, alive=worker)
@@ -404,12 +406,10 @@ def tell(*, keep: bool) -> None:
         say("PostgreSQL and a simulated Kraken Futures are up, both on loopback.")
         refused_without_confirmation(env)
         migrated(env)
-        first, symbol = traded(env, venue)
-        stack.callback(first.stop)
+        first, symbol = traded(env, venue, stack)
         second_refused(env, first)
         killed(first, venue, symbol)
-        second = succeeded(env, venue, symbol)
-        stack.callback(second.stop)
+        second = succeeded(env, venue, symbol, stack)
         halted_and_resumed(env, second)
         taken_profit(env, venue, second, symbol)
         if keep:
@@ -419,7 +419,8 @@ def tell(*, keep: bool) -> None:
 
 
 def main(*, keep: bool = False) -> int:
-    """Tell the story; 0 when everything in it held, 1 otherwise."""
+    """Tell the story; 0 when everything in it held, 1 when something did not, 130 when a signal ended it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # every child is stopped on the way out
     began = time.monotonic()
     try:
         tell(keep=keep)
@@ -427,11 +428,15 @@ def main(*, keep: bool = False) -> int:
         say(f"\n✗ does not hold: {failure}")
         return 1
     except KeyboardInterrupt:
-        say("\nended")
-        return 0
+        say("\nended by a signal before the story was over" if not keep else "\nended")
+        return 0 if keep else 128 + signal.SIGINT
     say(f"\nEverything held, in {time.monotonic() - began:.0f} s.")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(keep="--keep" in sys.argv[1:]))
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m live.demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave it running at the end and print the addresses")
+    raise SystemExit(main(keep=parser.parse_args().keep))

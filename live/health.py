@@ -259,8 +259,10 @@ def status_from_database(url: str, scope: str | None, *, clock: Callable[[], dat
 def main() -> int:
     """PORT, HEALTH_HOST, DATABASE_URL; EXCHANGE_ACCOUNT chooses the account where the database knows several."""
     from live.operators import scope_of
+    from prodsafe.dotenv_guard import suppress_in_production
     from prodsafe.environment import read_environment
 
+    suppress_in_production(os.environ)
     environment = read_environment(os.environ)
     register_secrets(environment.secrets())
     concerning = [each for each in environment.problems if (each.seen or "").startswith(_OURS)]

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from prodsafe.dotenv_guard import suppress_in_production
 from prodsafe.environment import (
     DATABASE_ADDRESS,
     VARIABLES,
@@ -158,6 +159,7 @@ def run_click(command: click.Command, arguments: Sequence[str] | None = None, *,
 
 
 def main() -> None:
+    suppress_in_production(os.environ)  # also for the child of `prodsafe run`
     sys.exit(run_click(cli, prog_name="prodsafe"))
 
 

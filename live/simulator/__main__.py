@@ -62,6 +62,8 @@ async def _serve(
         loop.add_signal_handler(stop_signal, moving.cancel)
     try:
         say(f"EXCHANGE_URL={await server.start()}")
+        if customers == [demo_customer()]:  # built in and worth nothing: the two values that a person needs next
+            say(f"EXCHANGE_API_KEY={DEMO_API_KEY}\nEXCHANGE_API_SECRET={DEMO_API_SECRET}")
         with contextlib.suppress(asyncio.CancelledError):
             await moving
     finally:

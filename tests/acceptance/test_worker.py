@@ -208,3 +208,32 @@ def test_the_demo_tells_its_whole_story() -> None:
     assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-2000:]
     assert "Everything held" in told.stdout
     assert DEMO_API_SECRET not in told.stdout
+
+
+def test_a_second_database_for_the_same_account_is_refused_before_anything_is_sent(
+    make_database, migrated_template: str, venue: Venue, start: Start
+) -> None:
+    """Two databases hold two leases: only the venue's own list shows that somebody else trades the account."""
+    first = start(["-m", "live.prod_live"], worker_environment(make_database(migrated_template), venue.url))
+    entered_and_protected(first, venue)
+    sent_by_first = len(venue.sent())
+
+    second = start(["-m", "live.prod_live"], worker_environment(make_database(migrated_template), venue.url))
+
+    assert second.wait() == 6, second.text()
+    assert "R04" in second.text()
+    assert len(venue.sent()) == sent_by_first
+
+
+def test_an_empty_position_list_does_not_cost_a_live_stop(database_url: str, venue: Venue, start: Start) -> None:
+    """W3: well-formed, wrong, and seen many times over."""
+    worker = start(["-m", "live.prod_live"], worker_environment(database_url, venue.url))
+    entered_and_protected(worker, venue)
+    stop = venue.open_orders("-s")[0]["order_id"]
+
+    nothing = {"kind": "set_key", "path": "openpositions", "key": "openPositions", "value": [], "until_seconds": 8}
+    venue.post("/sim/faults", {"rules": [nothing]})
+    time.sleep(10)
+
+    assert [order["order_id"] for order in venue.open_orders("-s")] == [stop]
+    assert worker.popen.poll() is None
