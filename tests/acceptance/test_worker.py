@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -216,6 +217,8 @@ def test_a_second_database_for_the_same_account_is_refused_before_anything_is_se
     """Two databases hold two leases: only the venue's own list shows that somebody else trades the account."""
     first = start(["-m", "live.prod_live"], worker_environment(make_database(migrated_template), venue.url))
     entered_and_protected(first, venue)
+    first.popen.send_signal(signal.SIGSTOP)  # its orders rest, and it adds none while they are counted
+    time.sleep(1)
     sent_by_first = len(venue.sent())
 
     second = start(["-m", "live.prod_live"], worker_environment(make_database(migrated_template), venue.url))
