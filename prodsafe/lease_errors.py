@@ -14,7 +14,7 @@ from prodsafe.lease_model import COLLISION, MOVED, NO_PRIVILEGE, NO_TABLES, UNRE
 
 @contextmanager
 def explained(scope: str) -> Iterator[None]:
-    """Turn what PostgreSQL says about the lease tables into a refusal with a mend."""
+    """Turn what PostgreSQL says about the lease tables into a refusal with a mend (L05, L07, L08, L10)."""
     try:
         yield
     except (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction, errors.InvalidSchemaName) as error:
@@ -57,8 +57,8 @@ def _said(error: psycopg.Error) -> str:
 def refuse_moved(scope: str) -> DatabaseRefused:
     return DatabaseRefused(
         MOVED.because(
-            "this lease was last held on another database cluster: the database was restored or copied, and workers"
-            " may still be running on the old one",
+            "this lease was last held on another database cluster, or on a later timeline of this one: the database was"
+            " restored or copied, or this is the old primary after a failover; workers may be running on the other one",
             seen=scope,
             mend="make sure that nothing uses the old database any more, then"
             f" prodsafe lock release --scope {scope} --force --reason 'moved to this server'",

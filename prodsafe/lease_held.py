@@ -25,6 +25,7 @@ from prodsafe.lease_model import (
     Deadline,
     LeaseTiming,
     refuse_ended,
+    refuse_jumped,
     refuse_lost,
     refuse_overdue,
     scope_hash,
@@ -68,7 +69,7 @@ class Lease:
         self._taken = taken
         self._on_lost = on_lost
         self._exit_on_loss = exit_on_loss
-        self._deadline = Deadline(timing.length_seconds, sent)
+        self._deadline = Deadline(timing.length_seconds, sent, timing.jump_seconds)
         self._ended: Refusal | None = None
         self._ending = threading.Lock()
         self._over = threading.Event()
@@ -82,8 +83,8 @@ class Lease:
         """Raise LeaseLost unless we may act at this very moment. Microseconds: no lock, no I/O."""
         if self._ended is None and not self._deadline.is_over(read_clocks()):
             return
-        self._end(self._overdue())
-        raise LeaseLost(self._ended or self._overdue())
+        self._end(self._why_over())
+        raise LeaseLost(self._ended or self._why_over())
 
     @property
     def is_fresh(self) -> bool:
@@ -115,6 +116,7 @@ class Lease:
         Never raises for a dead connection, so it cannot hide the error that ended the program.
         """
         if not self._end(refuse_ended(self.scope)):
+            self._leave_the_end_to_the_watch()
             return False
         try:
             if not self._stop_beating():
@@ -130,9 +132,11 @@ class Lease:
 
     def abandon(self) -> None:
         """Let go without saying that sending has stopped: the successor waits the grace."""
-        if self._end(refuse_ended(self.scope)):
-            self._stop_beating()
-            self._conn.close()
+        if not self._end(refuse_ended(self.scope)):
+            self._leave_the_end_to_the_watch()
+            return
+        self._stop_beating()
+        self._conn.close()
 
     def __enter__(self) -> Lease:
         return self
@@ -159,7 +163,14 @@ class Lease:
         self._wake.close()
         return True
 
-    def _overdue(self) -> Refusal:
+    def _leave_the_end_to_the_watch(self) -> None:
+        """After a loss that ends the process: it is being told already, so that whoever is here need not repeat it."""
+        if self._exit_on_loss and self._ended is not None and self._ended.kind is not ENDED:
+            self._watch.join(2 * EXIT_DELAY_SECONDS)
+
+    def _why_over(self) -> Refusal:
+        if (stepped := self._deadline.jumped_seconds) is not None:
+            return refuse_jumped(self.scope, stepped, self.timing.jump_seconds)
         return refuse_overdue(self.scope, self.seconds_since_beat, self.timing.length_seconds)
 
     def _stop_beating(self) -> bool:
@@ -188,13 +199,13 @@ class Lease:
             why = "the lock or the lease row is no longer ours: taken over, forced or stripped"
             self._end(refuse_lost(self.scope, why))
         elif not self._deadline.renew(sent, read_clocks()):
-            self._end(self._overdue())
+            self._end(self._why_over())
 
     def _watch_deadline(self) -> None:
         """Owns the deadline: no database, no lock that the program could hold."""
         while not self._over.wait(self._nap_seconds()):
             if self._deadline.is_over(read_clocks()):
-                self._end(self._overdue())
+                self._end(self._why_over())
         if self._ended is not None and self._ended.kind is not ENDED:
             self._act_on_loss(self._ended)
 

@@ -1,6 +1,7 @@
 """Every SQL statement of the lease: locks, takeover, beat, release and the view of who holds what. [E]
 
-The tables and the rules that bind other programs too are in migrations/sql/0001_expand_lease.sql.
+The tables and the rules that bind other programs too are in migrations/sql/*_lease*.sql; the guard trigger there hands
+out the epochs: a takeover writes previous + 1, and gets back what the guard made of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from psycopg.rows import class_row
 
 from prodsafe.errors import DatabaseRefused, LeaseHeld
 from prodsafe.lease_errors import explained, refuse_moved
-from prodsafe.lease_model import UNKNOWN_SCOPE, Holder, LeaseRow, LeaseTiming, Token, lock_key, refuse_held
+from prodsafe.lease_model import (
+    UNKNOWN_SCOPE,
+    Holder,
+    LeaseRow,
+    LeaseTiming,
+    Token,
+    judge_tables,
+    lock_key,
+    refuse_held,
+)
 from prodsafe.postgres import Connection
 
 # A bigint advisory lock shows up in pg_locks as two halves with objsubid 1, in this database only.
@@ -25,7 +35,7 @@ _LOCK_OF_KEY = """locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' A
 
 _LEASES = f"""
 SELECT l.scope, l.epoch, l.holder, l.timeline, l.state, l.acquired_at, l.grace_seconds, l.schema_range,
-       l.host, l.pid, l.version, l.who, l.reason,
+       l.host, l.pid, l.version, l.who, l.reason, l.grace_parts,
        extract(epoch FROM clock_timestamp() - b.renewed_at)::float8 AS beat_age_seconds,
        (SELECT k.pid FROM pg_locks AS k WHERE {_LOCK_OF_KEY} = l.key LIMIT 1) AS lock_pid
   FROM prodsafe.lease AS l
@@ -52,12 +62,12 @@ UPDATE prodsafe.lease_beat AS b SET seq = b.seq + 1, renewed_at = clock_timestam
 
 _TAKE = """
 INSERT INTO prodsafe.lease AS l (scope, key, epoch, holder, timeline, system_id, state, acquired_at, grace_seconds,
-                                 schema_range, host, pid, version, who, reason)
-VALUES (%(scope)s, %(key)s, prodsafe.next_epoch(0, %(timeline)s), %(holder)s, %(timeline)s, %(system_id)s, 'arming',
-        clock_timestamp(), %(grace_seconds)s, %(schema_range)s, %(host)s, %(pid)s, %(version)s, %(who)s, 'acquired')
+                                 grace_parts, schema_range, host, pid, version, who, reason)
+VALUES (%(scope)s, %(key)s, 1, %(holder)s, %(timeline)s, %(system_id)s, 'arming', clock_timestamp(), %(grace_seconds)s,
+        %(grace_parts)s, %(schema_range)s, %(host)s, %(pid)s, %(version)s, %(who)s, 'acquired')
 ON CONFLICT (scope) DO UPDATE SET
-    epoch = prodsafe.next_epoch(l.epoch, excluded.timeline), holder = excluded.holder, timeline = excluded.timeline,
-    state = excluded.state, acquired_at = excluded.acquired_at, grace_seconds = excluded.grace_seconds,
+    epoch = l.epoch + 1, holder = excluded.holder, timeline = excluded.timeline, state = excluded.state,
+    acquired_at = excluded.acquired_at, grace_seconds = excluded.grace_seconds, grace_parts = excluded.grace_parts,
     schema_range = excluded.schema_range, host = excluded.host, pid = excluded.pid, version = excluded.version,
     who = excluded.who, reason = excluded.reason
 RETURNING epoch
@@ -73,9 +83,8 @@ ON CONFLICT (scope) DO UPDATE SET
 # A dead worker's other scopes die with it: one session held all its locks, so losing one of them is losing all.
 _FENCE_REST = """
 UPDATE prodsafe.lease SET
-    epoch = prodsafe.next_epoch(epoch, %(timeline)s, system_id <> %(system_id)s), timeline = %(timeline)s,
-    system_id = %(system_id)s, holder = gen_random_uuid(), state = 'fenced', acquired_at = clock_timestamp(),
-    reason = %(reason)s
+    epoch = epoch + 1, timeline = %(timeline)s, system_id = %(system_id)s, holder = gen_random_uuid(), state = 'fenced',
+    acquired_at = clock_timestamp(), reason = %(reason)s
  WHERE scope = %(scope)s
     OR (holder = ANY(%(holders)s) AND state IN ('arming', 'active') AND scope <> ALL(%(except)s))
 """
@@ -84,6 +93,17 @@ _MARK = """
 UPDATE prodsafe.lease AS l SET state = %(state)s, reason = %(reason)s
   FROM unnest(%(scopes)s::text[], %(epochs)s::bigint[]) AS t (scope, epoch)
  WHERE l.scope = t.scope AND l.epoch = t.epoch AND l.holder = %(holder)s AND l.state IN ('arming', 'active')
+"""
+
+# All from the catalogs, which a role without any right on the tables may read as well.
+_TABLES = """
+SELECT (SELECT jsonb_object_agg(c.relname, pg_get_userbyid(c.relowner)) FROM pg_class AS c
+         WHERE c.relnamespace = n.oid AND c.relkind = 'r'),
+       (SELECT jsonb_agg(jsonb_build_array(c.relname, t.tgname, p.proname)) FROM pg_trigger AS t
+          JOIN pg_class AS c ON c.oid = t.tgrelid
+          JOIN pg_proc AS p ON p.oid = t.tgfoid AND p.pronamespace = n.oid
+         WHERE c.relnamespace = n.oid AND t.tgenabled IN ('O', 'A'))
+  FROM pg_namespace AS n WHERE n.nspname = 'prodsafe'
 """
 
 
@@ -120,10 +140,11 @@ class Taken:
         }
 
 
-def session_settings(timing: LeaseTiming) -> dict[str, int]:
+def session_settings(timing: LeaseTiming) -> dict[str, int | str]:
     """Server settings of the lock session, in ms: the server frees the locks of one that is silent for too long.
 
     idle_session_timeout is the one timeout of stock PostgreSQL that ends a crashed, a cut-off and a frozen holder.
+    synchronous_commit: a bump that a crash of the server's machine can undo is no fence.
     """
     length_ms = round(timing.length_seconds * 1000)
     return {
@@ -131,12 +152,15 @@ def session_settings(timing: LeaseTiming) -> dict[str, int]:
         "idle_in_transaction_session_timeout": length_ms,
         "statement_timeout": length_ms,
         "lock_timeout": length_ms,
+        "synchronous_commit": "on",
     }
 
 
-def commit_durably(conn: Connection) -> None:
-    """A bump that a crash of the server's machine can undo is no fence."""
-    conn.execute("SET synchronous_commit TO 'on'")
+def require_our_tables(conn: Connection) -> None:
+    """Refuse (L14) lease tables that another owner made, or whose guards are gone. One round trip, no lock."""
+    owners, guards = conn.execute(_TABLES).fetchone() or ({}, [])
+    if refusal := judge_tables(owners or {}, [tuple(guard) for guard in guards or []]):
+        raise DatabaseRefused(refusal)
 
 
 def identify(conn: Connection) -> Server:
@@ -169,9 +193,13 @@ def unlock(conn: Connection, scopes: Sequence[str]) -> None:
         conn.execute("SELECT pg_advisory_unlock(%s)", (lock_key(scope),))
 
 
-def excludes(other: Connection, scope: str) -> bool:
-    """Whether a second connection is kept out. Asked for a transaction's length, so a pooler is left with nothing."""
-    return not _boolean(other, "SELECT pg_try_advisory_xact_lock(%s)", lock_key(scope))
+def excludes(other: Connection, scopes: Sequence[str]) -> bool:
+    """Whether a second connection is kept out of every scope: behind a pooler each lock may lie in another session.
+
+    Asked for a transaction's length, so a pooler is left with nothing.
+    """
+    keys = [lock_key(scope) for scope in scopes]
+    return _boolean(other, "SELECT NOT bool_or(pg_try_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS key", keys)
 
 
 def _boolean(conn: Connection, query: str, *parameters: object) -> bool:
@@ -216,20 +244,22 @@ def take(
     """
     with explained(", ".join(scopes)), conn.transaction():
         before = conn.execute(
-            "SELECT scope, holder, state, system_id, grace_seconds FROM prodsafe.lease"
+            "SELECT scope, holder, state, system_id, timeline, grace_seconds, grace_parts FROM prodsafe.lease"
             " WHERE scope = ANY(%s) ORDER BY scope FOR UPDATE",
             (list(scopes),),
         ).fetchall()
-        for scope, _, _, system_id, _ in before:
-            if system_id != server.system_id:
+        for scope, _, _, system_id, timeline, _, _ in before:
+            if system_id != server.system_id or timeline > server.timeline:
                 raise refuse_moved(scope)
         unclean = [row for row in before if row[2] != "released"]
-        grace_seconds = max([timing.grace_seconds, *(row[4] for row in unclean)])
+        graces = [(timing.grace_seconds, timing.grace_parts), *((row[5], row[6]) for row in unclean)]
+        grace_seconds, grace_parts = max(graces, key=lambda grace: grace[0])
         values: dict[str, Any] = {
             "holder": token_holder,
             "timeline": server.timeline,
             "system_id": server.system_id,
             "grace_seconds": grace_seconds,
+            "grace_parts": json.dumps(grace_parts),
             "schema_range": json.dumps({name: list(span) for name, span in holder.schema_range.items()}),
             "host": holder.host,
             "pid": holder.pid,

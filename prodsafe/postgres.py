@@ -76,12 +76,13 @@ def connect(
     application_name: str = "prodsafe",
     direct: bool = False,
     autocommit: bool = True,
-    settings: Mapping[str, int] | None = None,
+    settings: Mapping[str, int | str] | None = None,
 ) -> Connection:
     """An open connection, or DatabaseRefused (P..) within 10 s.
 
     direct: refuse a pooler or a replica, and set SERVER_SETTINGS and `settings` for the session and read them back.
-    settings: server settings of this session, as whole numbers in the server's own unit (mostly ms).
+    settings: server settings of this session, as pg_settings shows them: whole numbers in the server's own unit
+    (mostly ms), or words.
     Statements are never prepared at the server: a prepared one breaks when a migration changes its result.
     """
     wanted = _address(url, application_name, direct=direct)
@@ -116,7 +117,10 @@ def check_direct(conn: Connection) -> None:
 
 
 def same_database(first: Connection, second: Connection) -> bool:
-    """Whether both connections end in one database of one cluster, whatever host names and ports say."""
+    """Whether both connections end in one database of one running server, whatever host names and ports say.
+
+    The cluster's identifier alone does not tell: a replica has it too, and so has an old primary after a failover.
+    """
     return _identity(first) == _identity(second)
 
 
@@ -125,7 +129,8 @@ def require_same_database(first: Connection, second: Connection) -> None:
     if not same_database(first, second):
         raise DatabaseRefused(
             DIFFERENT_DATABASES.because(
-                "DATABASE_URL and LOCK_DATABASE_URL lead to different databases",
+                "DATABASE_URL and LOCK_DATABASE_URL lead to different databases, or to different servers of one"
+                " cluster (a replica, an old primary after a failover)",
                 seen=f"{describe(first)} and {describe(second)}",
                 mend="make LOCK_DATABASE_URL the direct address of the database in DATABASE_URL",
             )
@@ -137,7 +142,7 @@ def describe(conn: Connection) -> str:
     return f"{conn.info.host}:{conn.info.port}/{conn.info.dbname} as {conn.info.user}"
 
 
-def apply_settings(conn: Connection, settings: Mapping[str, int]) -> None:
+def apply_settings(conn: Connection, settings: Mapping[str, int | str]) -> None:
     """Set server settings for the session and read them back; refuse (P07) what did not stick."""
     for_this_socket = {
         name: value
@@ -193,16 +198,19 @@ def _address(url: str, application_name: str, *, direct: bool) -> dict[str, Any]
     return {**primary, **given, **CLIENT_SETTINGS, "application_name": application_name}
 
 
-def _open(address: Mapping[str, Any], autocommit: bool, *, direct: bool, settings: Mapping[str, int]) -> Connection:
+def _open(
+    address: Mapping[str, Any], autocommit: bool, *, direct: bool, settings: Mapping[str, int | str]
+) -> Connection:
     conn: Connection = psycopg.connect(**address, autocommit=True)
     try:
         with lost_connections_refused(conn):
-            _require_version(conn)
+            if refusal := refuse_old_server(conn.info.server_version, describe(conn)):
+                raise DatabaseRefused(refusal)
             if direct:
                 check_direct(conn)
             apply_settings(conn, {**(SERVER_SETTINGS if direct else {}), **settings})
             conn.autocommit = autocommit
-    except BaseException:
+    except BaseException:  # an interrupt too must not leave a session at the server that nobody knows of
         conn.close()
         raise
     return conn
@@ -258,20 +266,21 @@ def _where(address: Mapping[str, Any]) -> str:
     return f"{host}:{port}/{address.get('dbname') or ''} as {address.get('user') or 'the system user'}"
 
 
-def _require_version(conn: Connection) -> None:
-    if conn.info.server_version < OLDEST_VERSION:
-        raise DatabaseRefused(
-            SERVER_TOO_OLD.because(
-                f"PostgreSQL {conn.info.server_version // 10000} cannot end a frozen client's session",
-                seen=describe(conn),
-                mend=f"use PostgreSQL {OLDEST_VERSION // 10000} or newer",
-            )
-        )
+def refuse_old_server(version: int, where: str) -> Refusal | None:
+    """The refusal (P04) of a server that is too old. version: as PostgreSQL numbers it, 140012 for 14.12."""
+    if version >= OLDEST_VERSION:
+        return None
+    return SERVER_TOO_OLD.because(
+        f"PostgreSQL {version // 10000} cannot end a frozen client's session",
+        seen=where,
+        mend=f"use PostgreSQL {OLDEST_VERSION // 10000} or newer",
+    )
 
 
 def _identity(conn: Connection) -> tuple[Any, ...] | None:
     return conn.execute(
-        "SELECT system_identifier, pg_catalog.current_database() FROM pg_catalog.pg_control_system()"
+        "SELECT system_identifier, pg_catalog.current_database(), pg_catalog.pg_postmaster_start_time()"
+        " FROM pg_catalog.pg_control_system()"
     ).fetchone()
 
 

@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from psycopg import errors, sql
+from psycopg import conninfo, errors, sql
 
 from prodsafe.lease import Lease, LeaseTiming, acquire
+from prodsafe.lease_model import lock_key
 from prodsafe.lease_store import force_release
 
 SCOPE = "account/krakenfutures/main/prod"
@@ -76,7 +77,7 @@ def test_an_older_epoch_is_refused_and_told_the_current_one(fenced: Connection, 
 
     assert caught.value.sqlstate == "PF001"
     assert str(lease.token.holder) in str(caught.value)
-    assert "The lease is at epoch 2 " in str(caught.value.diag.message_detail)
+    assert f"The lease is at epoch {lease.token.epoch + 1} " in str(caught.value.diag.message_detail)
 
 
 def test_the_right_epoch_with_another_holder_is_refused(fenced: Connection, lease: Lease):
@@ -268,7 +269,9 @@ def test_an_owner_without_superuser_fences_and_a_writer_needs_no_right_on_the_le
     owner, writer = (f"role_{uuid4().hex[:12]}" for _ in range(2))
     for role in (owner, writer):
         conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
-    conn.execute(sql.SQL("GRANT USAGE ON SCHEMA prodsafe TO {}").format(sql.Identifier(owner)))
+    functions = "prodsafe.fence, prodsafe.check_fence, prodsafe.refuse_removal"
+    for grant in ("USAGE ON SCHEMA prodsafe", f"EXECUTE ON FUNCTION {functions}"):
+        conn.execute(sql.SQL("GRANT " + grant + " TO {}").format(sql.Identifier(owner)))
     conn.execute(sql.SQL("CREATE SCHEMA own AUTHORIZATION {}").format(sql.Identifier(owner)))
     conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(owner)))
     conn.execute("CREATE TABLE own.event (scope text, epoch bigint, holder uuid)")
@@ -299,6 +302,10 @@ def test_an_owner_without_superuser_fences_and_a_writer_needs_no_right_on_the_le
         ("UPDATE prodsafe.lease SET timeline = timeline + 1", "PF003"),
         ("UPDATE prodsafe.lease SET system_id = system_id + 1", "PF003"),
         ("UPDATE prodsafe.lease SET state = 'fenced'", "PF003"),
+        ("UPDATE prodsafe.lease SET state = 'released'", "PF003"),
+        ("UPDATE prodsafe.lease SET state = 'arming', epoch = epoch + 1, holder = gen_random_uuid()", "PF003"),
+        ("UPDATE prodsafe.lease SET state = 'active', epoch = epoch + 1, holder = gen_random_uuid()", "PF003"),
+        ("UPDATE prodsafe.lease SET state = 'released', epoch = epoch + 1, holder = gen_random_uuid()", "PF003"),
         ("DELETE FROM prodsafe.lease", "PF002"),
         ("TRUNCATE prodsafe.lease", "PF002"),
         ("DELETE FROM prodsafe.lease_history", "PF002"),
@@ -323,23 +330,141 @@ def test_a_released_lease_never_comes_back_under_its_old_epoch(conn: Connection,
         conn.execute("UPDATE prodsafe.lease SET state = 'active'")
 
 
+# --- who may take the lease by SQL
+
+INSERT_LEASE = (
+    "INSERT INTO prodsafe.lease (scope, key, epoch, holder, timeline, system_id, state, acquired_at, grace_seconds,"
+    " host, pid, version, who) VALUES ('by/hand', 7, 1, gen_random_uuid(), 1, 1, %s, now(), 0, '', 1, '', '')"
+)
+TAKE_LEASE = (
+    "UPDATE prodsafe.lease SET state = 'arming', epoch = epoch + 1, holder = gen_random_uuid() WHERE scope = %s"
+    " RETURNING epoch"
+)
+
+
+@pytest.mark.parametrize("state", ["arming", "active", "released", "fenced"])
+def test_no_row_is_made_by_hand(conn: Connection, state: str):
+    """A row made 'released' would let a successor skip the grace; one made 'active' would let a stranger write."""
+    with pytest.raises(psycopg.Error) as caught:
+        conn.execute(INSERT_LEASE, (state,))
+
+    assert caught.value.sqlstate == "PF003"
+
+
+def test_the_session_that_holds_the_lock_may_take_and_no_other(conn: Connection, lease: Lease, database_url: str):
+    lease.release()
+    conn.execute("SELECT pg_advisory_lock(%s)", (lock_key(SCOPE),))
+
+    with psycopg.connect(database_url, autocommit=True) as other, pytest.raises(psycopg.Error, match="advisory lock"):
+        other.execute(TAKE_LEASE, (SCOPE,))
+    row = conn.execute(TAKE_LEASE, (SCOPE,)).fetchone()
+
+    assert row == (lease.token.epoch + 1,)
+
+
 @pytest.mark.parametrize(
-    ("previous", "timeline", "moved", "following"),
+    "lock",
     [
-        (0, 1, False, 1),
-        (41, 1, False, 42),
-        (41, 2, False, 1_000_001),  # after a promotion: the isolated old primary may have handed out 42
-        (1_000_001, 2, False, 1_000_002),
-        (1_000_007, 3, False, 2_000_001),
-        (41, 1, True, 1_000_001),  # after a move to another cluster, whose timeline begins again
-        (1_000_041, 1, True, 2_000_001),
-        (1_000_041, 1, False, 1_000_042),
+        "SELECT pg_advisory_lock_shared(%s)",
+        "SELECT pg_advisory_lock(%s + 1)",
+        "SELECT pg_advisory_lock((%s >> 32)::integer, 0)",
+        "SELECT pg_advisory_lock((k >> 32)::integer, ((k << 32) >> 32)::integer) FROM (VALUES (%s::bigint)) AS v (k)",
     ],
 )
-def test_epochs_leap_after_a_promotion_or_a_move_and_never_repeat(
-    conn: Connection, previous: int, timeline: int, moved: bool, following: int
-):
-    """Research 2h: two primaries handed out epoch 5 twice."""
-    assert conn.execute("SELECT prodsafe.next_epoch(%s, %s, %s)", (previous, timeline, moved)).fetchone() == (
-        following,
-    )
+def test_a_lock_that_is_not_quite_the_scopes_own_takes_nothing(conn: Connection, lease: Lease, lock: str):
+    """Shared, another key, or the same bits as a pair of integers, which PostgreSQL keeps apart."""
+    lease.release()
+    conn.execute(lock, (lock_key(SCOPE),))  # type: ignore[call-overload]
+
+    with pytest.raises(psycopg.Error, match="advisory lock"):
+        conn.execute(TAKE_LEASE, (SCOPE,))
+
+
+def test_only_the_holder_says_that_it_has_stopped(conn: Connection, lease: Lease):
+    """A 'released' written by anybody else would let the successor skip the grace."""
+    with pytest.raises(psycopg.Error, match="only the session that holds its advisory lock makes it released"):
+        conn.execute("UPDATE prodsafe.lease SET state = 'released'")
+
+    lease.permit()
+    assert lease.release()
+
+
+def test_nobody_may_use_tables_and_functions_without_being_granted_it(conn: Connection):
+    """record_lease runs as its owner: on a table of one's own it would forge history."""
+    rows = conn.execute(
+        "SELECT relname::text FROM pg_class, aclexplode(relacl) WHERE relnamespace = 'prodsafe'::regnamespace"
+        " AND relname LIKE 'lease%' AND grantee = 0"
+        " UNION ALL SELECT proname::text FROM pg_proc,"
+        " aclexplode(coalesce(proacl, acldefault('f', proowner)))"
+        " WHERE pronamespace = 'prodsafe'::regnamespace AND grantee = 0"
+    ).fetchall()
+
+    assert rows == []
+
+
+def test_a_worker_needs_no_more_than_the_tables(conn: Connection, database_url: str):
+    role = f"role_{uuid4().hex[:12]}"
+    conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+    for grant in ("USAGE ON SCHEMA prodsafe", "SELECT, INSERT, UPDATE ON prodsafe.lease, prodsafe.lease_beat"):
+        conn.execute(sql.SQL("GRANT " + grant + " TO {}").format(sql.Identifier(role)))
+
+    as_worker = conninfo.make_conninfo(database_url, options=f"-c role={role}")
+    lease = acquire(as_worker, [SCOPE], timing=TIMING, exit_on_loss=False)
+
+    lease.activate()
+    assert lease.release()
+
+
+# --- partitions
+
+
+@pytest.fixture
+def parted(conn: Connection, lease: Lease) -> Connection:
+    """A fenced table with a partition, one below another, and one that was made after the fence; a row in each."""
+    conn.execute("CREATE TABLE parted (n int, scope text, epoch bigint, holder uuid) PARTITION BY LIST (n)")
+    conn.execute("CREATE TABLE part PARTITION OF parted FOR VALUES IN (1)")
+    conn.execute("CREATE TABLE between PARTITION OF parted FOR VALUES IN (2) PARTITION BY LIST (n)")
+    conn.execute("CREATE TABLE below PARTITION OF between FOR VALUES IN (2)")
+    conn.execute("SELECT prodsafe.fence('parted')")
+    conn.execute("CREATE TABLE later PARTITION OF parted FOR VALUES IN (3)")
+    for number in (1, 2, 3):
+        conn.execute(
+            "INSERT INTO parted VALUES (%s, %s, %s, %s)", (number, SCOPE, lease.token.epoch, lease.token.holder)
+        )
+    return conn
+
+
+@pytest.mark.parametrize("table", ["parted", "part", "between", "below", "later"])
+def test_rows_are_deleted_from_no_partition_however_it_is_addressed(parted: Connection, table: str):
+    """Statement triggers of the parent do not fire for a statement aimed at a partition."""
+    with pytest.raises(psycopg.Error) as caught:
+        parted.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+
+    assert caught.value.sqlstate == "PF002"
+
+
+@pytest.mark.parametrize("table", ["parted", "part", "between", "below"])
+def test_no_partition_is_emptied_however_it_is_addressed(parted: Connection, table: str):
+    with pytest.raises(psycopg.Error) as caught:
+        parted.execute(f"TRUNCATE {table}")
+
+    assert caught.value.sqlstate == "PF002"
+
+
+def test_a_partition_made_after_the_fence_refuses_stale_rows_and_keeps_its_rows_once_fenced_again(parted: Connection):
+    """TRUNCATE is all that a new partition lets pass: PostgreSQL gives it the row triggers of its parent only."""
+    with pytest.raises(psycopg.Error) as stale:
+        parted.execute("INSERT INTO later VALUES (3, %s, 0, gen_random_uuid())", (SCOPE,))
+    assert stale.value.sqlstate == "PF001"
+
+    parted.execute("SELECT prodsafe.fence('parted')")
+
+    with pytest.raises(psycopg.Error) as emptied:
+        parted.execute("TRUNCATE later")
+    assert emptied.value.sqlstate == "PF002"
+
+
+def test_the_function_says_what_to_repeat_for_new_partitions(conn: Connection):
+    row = conn.execute("SELECT obj_description('prodsafe.fence(regclass)'::regprocedure)").fetchone()
+
+    assert row is not None and "TRUNCATE only after prodsafe.fence(parent) was called again" in str(row[0])

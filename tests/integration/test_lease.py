@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from prodsafe import lease_clock
 from prodsafe.errors import DatabaseRefused, LeaseHeld, LeaseLost, Refusal, SchemaNotReady
 from prodsafe.lease import Lease, LeaseTiming, Waiting, account_scope, acquire, key_scope, read_leases
 from prodsafe.lease_model import lock_key
@@ -124,11 +125,12 @@ def test_history_says_who_held_what_and_how_it_ended(take: Callable[..., Lease],
 
     force_release(conn, ACCOUNT, reason="drill")
 
+    first = lease.token.epoch
     assert history(conn) == [
-        (ACCOUNT, 1, "arming", "acquired"),
-        (ACCOUNT, 1, "active", "reconciled"),
-        (ACCOUNT, 1, "released", "deploy"),
-        (ACCOUNT, 2, "fenced", "drill"),
+        (ACCOUNT, first, "arming", "acquired"),
+        (ACCOUNT, first, "active", "reconciled"),
+        (ACCOUNT, first, "released", "deploy"),
+        (ACCOUNT, first + 1, "fenced", "drill"),
     ]
 
 
@@ -398,7 +400,68 @@ def test_a_program_that_lost_its_lease_does_not_leave_the_block_as_if_nothing_we
         assert eventually(lambda: not lease.is_fresh)
 
 
+def test_a_wall_clock_that_is_set_back_ends_the_lease_within_a_beat(
+    take: Callable[..., Lease], monkeypatch: pytest.MonkeyPatch
+):
+    """Research 3e N3: a request signed after the step would be accepted for longer than the grace allows."""
+    lost: list[Refusal] = []
+    lease = take(ACCOUNT, timing=LeaseTiming(beat_seconds=0.25), on_lost=lost.append)
+    lease.permit()
+
+    real = time.time
+    monkeypatch.setattr(lease_clock, "_realtime", lambda: real() - 0.4)
+
+    with pytest.raises(LeaseLost, match=r"(?s)L13.*back by 0\.4"):
+        lease.permit()
+    assert eventually(lambda: [refusal.id for refusal in lost] == ["L13"])
+    assert not lease.release()
+
+
+def test_a_jump_is_found_by_the_deadline_thread_when_nobody_asks_for_a_permit(
+    take: Callable[..., Lease], monkeypatch: pytest.MonkeyPatch
+):
+    lost: list[Refusal] = []
+    take(ACCOUNT, on_lost=lost.append)
+
+    real = time.time
+    monkeypatch.setattr(lease_clock, "_realtime", lambda: real() + 0.4)
+
+    assert eventually(lambda: [refusal.id for refusal in lost] == ["L13"])
+
+
 # --- real processes
+
+TOLD_ONCE = """
+import sys, time
+from prodsafe.lease import LeaseTiming, acquire
+from prodsafe.output import run_entry
+
+def body():
+    with acquire(sys.argv[1], [sys.argv[2]], timing=LeaseTiming(2.0, 0.25, 0.0, 0.0, 0.1)) as lease:
+        print("holds", flush=True)
+        while True:
+            lease.permit()
+            time.sleep(0.001)
+
+sys.exit(run_entry(body))
+"""
+
+
+def test_a_worker_that_loses_its_lease_says_so_once_and_exits_5(conn: Connection, database_url: str):
+    worker = subprocess.Popen(
+        [sys.executable, "-c", TOLD_ONCE, database_url, ACCOUNT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert next_line(worker) == "holds"
+
+    conn.execute("SELECT pg_terminate_backend(%s)", (server_process(conn),))
+    _, complained = worker.communicate(timeout=PATIENCE_SECONDS)
+
+    assert worker.returncode == 5
+    assert complained.count("refused L0") == 1
+
 
 WORKER = """
 import sys, time
@@ -542,11 +605,137 @@ def test_a_lease_from_another_cluster_is_refused_until_a_person_says_so(conn: Co
 
     force_release(conn, ACCOUNT, reason="moved")
 
-    assert take(ACCOUNT).token.epoch == 1_000_002
+    taken = take(ACCOUNT).token.epoch
+    assert taken > 1_000_000, "a clock's leap above 41 and all that the other cluster handed out since"
+    assert [epoch for _, epoch, state, _ in history(conn) if state == "fenced"] == [taken - 1]
 
 
-def test_the_self_test_sees_a_lock_that_keeps_nobody_out_and_leaves_nothing_behind(conn: Connection):
-    assert not excludes(conn, ACCOUNT)
+def test_the_old_primary_after_a_failover_is_refused_until_a_person_says_so(
+    conn: Connection, take: Callable[..., Lease]
+):
+    """Research N5: timeline and epochs that went back are a server from before, or a copy of one."""
+    identifier = conn.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
+    assert identifier is not None
+    plant(conn, scope=ACCOUNT, key=lock_key(ACCOUNT), system_id=identifier[0], timeline=2)
+
+    with pytest.raises(DatabaseRefused, match=r"(?s)L06.*later timeline"):
+        take(ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("ALTER TABLE prodsafe.lease OWNER TO {role}", "prodsafe.lease belongs to"),
+        ("ALTER TABLE prodsafe.lease_beat OWNER TO {role}", "prodsafe.lease_beat belongs to"),
+        ("ALTER TABLE prodsafe.migration OWNER TO {role}", "prodsafe.lease belongs to"),
+        ("ALTER TABLE prodsafe.lease DISABLE TRIGGER lease_guard", "trigger lease_guard"),
+        ("ALTER TABLE prodsafe.lease ENABLE REPLICA TRIGGER lease_keep", "trigger lease_keep"),
+        ("DROP TRIGGER lease_record ON prodsafe.lease", "trigger lease_record"),
+        ("ALTER TABLE prodsafe.lease_history DISABLE TRIGGER ALL", "trigger lease_history_keep"),
+    ],
+)
+def test_a_lease_table_that_is_not_ours_is_refused_by_name_before_any_lock(
+    conn: Connection, database_url: str, change: str, named: str
+):
+    role = f"other_{os.getpid()}_{time.monotonic_ns()}"
+    conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+    conn.execute(change.format(role=role))
+
+    with pytest.raises(DatabaseRefused, match="L14") as caught:
+        acquire(database_url, [ACCOUNT])
+
+    assert caught.value.exit_code == 1
+    assert named in str(caught.value)
+    assert read_leases(conn) == []
+
+
+def test_a_worker_of_the_release_before_takes_holds_and_releases_beside_this_schema(
+    conn: Connection, database_url: str, take: Callable[..., Lease]
+):
+    """An expand migration: the older worker names no parts of its grace, and asks for the epoch by the old function."""
+    take(ACCOUNT).release()
+    role = f"older_{os.getpid()}_{time.monotonic_ns()}"
+    with psycopg.connect(database_url, autocommit=True) as older:
+        older.execute("SELECT pg_advisory_lock(%s)", (lock_key(ACCOUNT),))
+        epoch = takes_as_the_release_before(older, ACCOUNT, grace_seconds=9.0)
+        (row,) = read_leases(conn)
+        older.execute("UPDATE prodsafe.lease SET state = 'released', reason = 'by ' || %s", (role,))
+
+    assert row.epoch == epoch
+    assert (row.grace_seconds, row.grace_parts) == (9.0, {}), "parts of another's grace would be a lie"
+    assert take(ACCOUNT).token.epoch == epoch + 1
+
+
+def test_the_parts_of_the_grace_are_those_of_the_longest_one(take: Callable[..., Lease], conn: Connection):
+    slow = LeaseTiming(length_seconds=2.0, beat_seconds=0.25, request_expiry_seconds=0.5, margin_seconds=0.0)
+    take(ACCOUNT, timing=slow).abandon()
+
+    take(ACCOUNT)
+
+    (row,) = read_leases(conn)
+    assert row.grace_parts == slow.grace_parts
+    assert row.grace_seconds == slow.grace_seconds == sum(row.grace_parts.values())
+
+
+def test_a_standby_waits_until_the_replica_is_promoted(take: Callable[..., Lease], conn: Connection, database_url: str):
+    """During a failover a server answers that only reads; exit 1 would keep a supervisor from trying again."""
+    name = conninfo.conninfo_to_dict(database_url)["dbname"]
+    only_reads = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+    conn.execute(only_reads.format(sql.Identifier(str(name)), sql.SQL("on")))
+    seen: list[Waiting] = []
+
+    def promote(waiting: Waiting) -> None:
+        seen.append(waiting)
+        conn.execute("SET default_transaction_read_only = off")
+        conn.execute(only_reads.format(sql.Identifier(str(name)), sql.SQL("off")))
+
+    lease = take(ACCOUNT, wait_seconds=PATIENCE_SECONDS, on_wait=promote)
+
+    lease.permit()
+    assert [waiting.phase for waiting in seen] == ["server"]
+    assert "no primary answers" in seen[0].as_text() and "read-only" in seen[0].as_text()
+
+
+def test_a_standby_whose_session_ends_while_it_waits_asks_again(take: Callable[..., Lease], conn: Connection):
+    """The server it waits at restarts or fails over: it holds nothing yet, so it need not give up."""
+    first = take(ACCOUNT)
+    told: list[Waiting] = []
+
+    def stir(waiting: Waiting) -> None:
+        told.append(waiting)
+        if len(told) == 1:
+            conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'prodsafe/%%'"
+                " AND datname = current_database() AND pid <> %s",
+                (server_process(conn),),
+            )
+        else:
+            first.release()
+
+    second = take(ACCOUNT, wait_seconds=PATIENCE_SECONDS, on_wait=stir)
+
+    assert len(told) >= 2
+    assert second.predecessor_clean
+
+
+def test_what_only_a_person_can_mend_is_not_waited_for(empty_database_url: str):
+    began = time.monotonic()
+
+    with pytest.raises(SchemaNotReady, match="L07"):
+        acquire(empty_database_url, [ACCOUNT], wait_seconds=PATIENCE_SECONDS)
+
+    assert time.monotonic() - began < PATIENCE_SECONDS / 2
+
+
+def test_the_self_test_sees_a_lock_that_keeps_nobody_out_and_leaves_nothing_behind(
+    conn: Connection, take: Callable[..., Lease]
+):
+    """Every scope is tried: behind a pooler each lock may have gone to another session."""
+    take(ACCOUNT)
+
+    assert excludes(conn, [ACCOUNT])
+    assert not excludes(conn, [ACCOUNT, KEY])
+    assert not excludes(conn, [KEY])
 
     row = conn.execute(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
@@ -554,14 +743,34 @@ def test_the_self_test_sees_a_lock_that_keeps_nobody_out_and_leaves_nothing_behi
     assert row == (0,)
 
 
-def plant(conn: Connection, *, scope: str, key: int, epoch: int = 1) -> None:
-    """A lease row as another cluster left it."""
-    conn.execute(
-        "INSERT INTO prodsafe.lease (scope, key, epoch, holder, timeline, system_id, state, acquired_at,"
-        " grace_seconds, host, pid, version, who)"
-        " VALUES (%s, %s, %s, gen_random_uuid(), 1, 1, 'released', now(), 0, 'old', 1, '', '')",
-        (scope, key, epoch),
-    )
+def plant(conn: Connection, *, scope: str, key: int, epoch: int = 1, system_id: object = 1, timeline: int = 1) -> None:
+    """A lease row as another cluster left it: restored with its triggers off, as a dump is."""
+    with conn.transaction():
+        conn.execute("SET LOCAL session_replication_role = replica")
+        conn.execute(
+            "INSERT INTO prodsafe.lease (scope, key, epoch, holder, timeline, system_id, state, acquired_at,"
+            " grace_seconds, host, pid, version, who)"
+            " VALUES (%s, %s, %s, gen_random_uuid(), %s, %s, 'released', now(), 0, 'old', 1, '', '')",
+            (scope, key, epoch, timeline, system_id),
+        )
+
+
+def takes_as_the_release_before(conn: Connection, scope: str, *, grace_seconds: float) -> int:
+    """The takeover of the first release, word for word where it matters; the epoch that it was given."""
+    row = conn.execute(
+        "INSERT INTO prodsafe.lease AS l (scope, key, epoch, holder, timeline, system_id, state, acquired_at,"
+        " grace_seconds, schema_range, host, pid, version, who, reason)"
+        " SELECT %s, %s, prodsafe.next_epoch(0, 1), gen_random_uuid(), 1, system_identifier, 'arming',"
+        " clock_timestamp(), %s, '{}', 'h', 1, '0', 'w', 'acquired' FROM pg_control_system()"
+        " ON CONFLICT (scope) DO UPDATE SET epoch = prodsafe.next_epoch(l.epoch, excluded.timeline),"
+        " holder = excluded.holder, timeline = excluded.timeline, state = excluded.state,"
+        " acquired_at = excluded.acquired_at, grace_seconds = excluded.grace_seconds,"
+        " schema_range = excluded.schema_range, host = excluded.host, pid = excluded.pid, version = excluded.version,"
+        " who = excluded.who, reason = excluded.reason RETURNING epoch",
+        (scope, lock_key(scope), grace_seconds),
+    ).fetchone()
+    assert row is not None
+    return int(str(row[0]))
 
 
 @contextmanager

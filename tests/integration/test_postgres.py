@@ -160,3 +160,19 @@ def test_a_failed_statement_is_not_mistaken_for_a_lost_connection(empty_database
         postgres.lost_connections_refused(conn),
     ):
         conn.execute("SET statement_timeout = 10; SELECT pg_sleep(5)")
+
+
+@pytest.mark.parametrize(("version", "refused"), [(130022, True), (90624, True), (140000, False), (180001, False)])
+def test_a_server_that_cannot_end_a_frozen_clients_session_is_refused_with_its_version(version: int, refused: bool):
+    found = postgres.refuse_old_server(version, "db:5432/app as me")
+
+    assert (found is not None) is refused
+    if found is not None:
+        assert (found.id, found.kind.exit_code) == ("P04", ExitCode.REFUSED)
+        assert f"PostgreSQL {version // 10000} " in found.cause and "PostgreSQL 14 or newer" in found.mend
+
+
+def test_a_setting_that_is_a_word_is_kept_too(empty_database_url):
+    with postgres.connect(empty_database_url, direct=True, settings={"synchronous_commit": "on"}) as conn:
+        assert conn.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    assert refusal(empty_database_url, direct=True, settings={"synchronous_commit": "maybe"}).id == "P07"
