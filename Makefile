@@ -10,10 +10,10 @@ PIP := -m pip install --quiet --disable-pip-version-check
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test lint format lock bench $(addprefix bench-,$(BENCHES))
+.PHONY: help venv system demo test chaos chaos-mutations lint format lock bench $(addprefix bench-,$(BENCHES))
 
 help:  ## what can be made
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(STAMP): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -29,18 +29,27 @@ $(BENCH_STAMP): pyproject.toml
 
 venv: $(STAMP)  ## the virtual environment .venv with every extra but bench
 
-system:  ## the Debian packages that the browser test needs (installs them when it may)
-	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then exit 0; fi; \
+system:  ## the Debian packages that the browser and pooler tests need (installs them when it may)
+	@PATH="$$PATH:/usr/sbin"; missing=; \
+	command -v chromium >/dev/null && command -v chromedriver >/dev/null || missing="chromium chromium-driver"; \
+	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    chromium chromium-driver >/dev/null; \
-	else echo "the browser test needs: apt-get install chromium chromium-driver" >&2; exit 1; fi
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else echo "the browser and pooler tests need: apt-get install $$missing" >&2; exit 1; fi
 
 demo: venv  ## the whole story on an embedded PostgreSQL and a simulated venue (KEEP=1 leaves it running)
 	@$(PY) -m live.demo $(if $(KEEP),--keep)
 
 test: venv system  ## the whole test suite
 	$(PY) -m pytest
+
+chaos: venv system  ## random fault schedules on real processes: N=200 SEED=1 LANES=4; N=1 SEED=k plays schedule k again
+	@$(PY) -m tests.chaos.driver --schedules $(or $(N),200) --seed $(or $(SEED),1) --lanes $(or $(LANES),4) \
+	  $(if $(RECORD),--record $(RECORD))
+
+chaos-mutations: venv  ## every layer of the lease taken out in turn: the chaos checker must see each
+	@$(PY) -m tests.chaos.mutation_runs --lanes $(or $(LANES),4) $(if $(RECORD),--record $(RECORD))
 
 lint: venv  ## ruff and mypy --strict
 	$(PY) -m ruff check .

@@ -128,6 +128,7 @@ class LiveTrading:
             execution=self._execution,
             clock=clock,
             scope_hash=identity.scope_hash,
+            epoch=identity.epoch,
             foreign=ForeignPolicy(settings.live_foreign_positions == "adopt", settings.live_adopted_stop_pct),
             allowance=self._allowance,
             narrate=self._narrate,
@@ -168,7 +169,13 @@ class LiveTrading:
         self._check_symbols()
         await self._reconcile_at_boot()
         self._feeds = [
-            Feed(symbol, self._venue, self._parameters, warmup_candles=self.settings.live_warmup_candles)
+            Feed(
+                symbol,
+                self._venue,
+                self._parameters,
+                warmup_candles=self.settings.live_warmup_candles,
+                memory=self._journal,
+            )
             for symbol in self.settings.live_symbols
         ]
         self._observe(state="running", reconciled=True)
@@ -337,12 +344,17 @@ class LiveTrading:
     # --- the parts of a tick
 
     async def _look(self) -> Look:
-        """Read the venue. Open orders and positions come before fills, so that a fill is never missed in between."""
+        """Read the venue. Open orders and positions come before fills, so that a fill is never missed in between.
+
+        Raises LeaseLost as soon as one reply shows a later holder: what else cannot be read must not hide that.
+        """
         began_at = self._clock.now()
         since = self._reconciler.fills_since(self.status.started_at or began_at)
         open_orders = await self._venue.open_orders()
+        self._reconciler.require_latest(order.client_order_id for order in open_orders)
         positions = await self._venue.positions()
         fills = await self._venue.fills(since=since)
+        self._reconciler.require_latest(fill.client_order_id for fill in fills)
         symbols = {*self.settings.live_symbols, *(position.symbol for position in positions)}
         tickers = await self._venue.tickers(sorted(symbols))
         account = await self._venue.account()
@@ -411,17 +423,17 @@ class LiveTrading:
         if signal is None:
             refused = opinion.observation.refused
             reasons = (f"candle refused: {refused}",) if refused else opinion.observation.reasons
-            await self._execution.record(self._decided(symbol, closed_at, None, reasons))
+            await self._execution.record(self._decided(symbol, closed_at, None, reasons, opinion.observation.code))
             return
         entry_id = self._execution.next_id(Leg.ENTRY)
         approved = self._approve(signal, entry_id.root, opinion, look)
-        taken = self._decided(symbol, closed_at, signal, signal.reasons, taken=True)
+        taken = self._decided(symbol, closed_at, signal, signal.reasons, opinion.observation.code, taken=True)
         outcome = approved if isinstance(approved, Denied) else await self._enter(approved, entry_id, taken)
         if isinstance(outcome, Denied):
             why = f"{outcome.code}: {outcome.reason}"
             self._narrate(f"denied {symbol}: {why}")
             reasons = (*signal.reasons, f"denied {why}")
-            await self._execution.record(self._decided(symbol, closed_at, signal, reasons))
+            await self._execution.record(self._decided(symbol, closed_at, signal, reasons, outcome.code))
 
     async def _enter(self, intent: Intent, entry_id: OrderId, taken: Decided) -> SubmitOutcome | Denied:
         words = f"{intent.side} {intent.qty} {intent.symbol} at {intent.entry_price}, stop {intent.stop_price}"
@@ -458,10 +470,17 @@ class LiveTrading:
         )
 
     def _decided(
-        self, symbol: str, closed_at: datetime, signal: Signal | None, reasons: tuple[str, ...], *, taken: bool = False
+        self,
+        symbol: str,
+        closed_at: datetime,
+        signal: Signal | None,
+        reasons: tuple[str, ...],
+        code: str,
+        *,
+        taken: bool = False,
     ) -> Decided:
         side, now = signal.side if signal else None, self._clock.now()
-        return Decided(at=now, symbol=symbol, closed_at=closed_at, taken=taken, side=side, reasons=reasons)
+        return Decided(at=now, symbol=symbol, closed_at=closed_at, taken=taken, side=side, reasons=reasons, code=code)
 
     # --- saying what is so
 

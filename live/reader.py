@@ -54,15 +54,18 @@ class Recorded:
 
 @contextmanager
 def open_reader(url: str, *, application_name: str = "live/reader") -> Iterator[Reader]:
-    """A Reader on a connection of its own. Raises DatabaseRefused when the database or its schema cannot be read."""
+    """A Reader in one read-only transaction, so that through a pooler nothing of it is left to others.
+
+    Raises DatabaseRefused when the database or its schema cannot be read.
+    """
     from prodsafe.postgres import connect
 
     connection = connect(url, application_name=application_name)
     try:
-        connection.autocommit = True
-        connection.execute("SET default_transaction_read_only = on")
-        _become_reader(connection)
-        yield Reader(connection)
+        connection.read_only = True
+        with connection.transaction():
+            _become_reader(connection)
+            yield Reader(connection)
     except (psycopg.OperationalError, psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
         raise unreadable(error) from error
     finally:
@@ -70,9 +73,10 @@ def open_reader(url: str, *, application_name: str = "live/reader") -> Iterator[
 
 
 def _become_reader(connection: psycopg.Connection[Any]) -> None:
-    """Drop to the role that can only read; a role that may not do so stays read-only by its session."""
+    """Drop to the role that can only read; a role that may not do so stays read-only by its transaction."""
     try:
-        connection.execute("SET ROLE prodsafe_reader")
+        with connection.transaction():  # a savepoint: being refused must not end the transaction
+            connection.execute("SET LOCAL ROLE prodsafe_reader")
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
         return
 
@@ -185,12 +189,22 @@ class Reader:
         )
         return [timedelta(seconds=seconds) for (seconds,) in rows]
 
-    def candles(self, symbol: str, timeframe: timedelta, *, limit: int = 300) -> list[Candle]:
-        """The newest closed candles, oldest first."""
+    def candles(
+        self,
+        symbol: str,
+        timeframe: timedelta,
+        *,
+        limit: int | None = 300,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[Candle]:
+        """The newest closed candles that opened from since to until (aware UTC, both included), oldest first."""
         rows = self._connection.execute(
             "SELECT opened_at, open, high, low, close, volume FROM live.candle"
-            " WHERE symbol = %s AND timeframe_seconds = %s ORDER BY opened_at DESC LIMIT %s",
-            (symbol, int(timeframe.total_seconds()), limit),
+            " WHERE symbol = %s AND timeframe_seconds = %s"
+            " AND opened_at BETWEEN coalesce(%s::timestamptz, '-infinity') AND coalesce(%s::timestamptz, 'infinity')"
+            " ORDER BY opened_at DESC LIMIT %s",
+            (symbol, int(timeframe.total_seconds()), since, until, limit),
         ).fetchall()
         return [Candle(symbol, timeframe, *row) for row in reversed(rows)]
 

@@ -6,7 +6,7 @@ order is only believed gone after it was looked up, and a size only corrected af
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -335,6 +335,16 @@ def thawed(book: Book, reading: Reading) -> list[Event]:
         for symbol, reason in book.frozen.items()
         if reason.startswith(FOREIGN) and reading.signed_qty(symbol) == 0
     ]
+
+
+def superseding(client_order_ids: Iterable[str | None], scope_hash: str, epoch: int) -> str | None:
+    """The id that proves a successor: one in our scope's name with the highest epoch above ours; None without any.
+
+    Epochs only grow, and nobody but a holder of the lease makes such an id.
+    """
+    named = [name for name in map(parse, client_order_ids) if name is not None and name.scope_hash == scope_hash]
+    latest = max(named, key=lambda name: (name.epoch, name.seq), default=None)
+    return str(latest) if latest is not None and latest.epoch > epoch else None
 
 
 def strangers(book: Book, reading: Reading, scope_hash: str) -> list[VenueOrder]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from live import reconcile
@@ -13,6 +13,9 @@ from live.model import Instrument, Leg, Ticker
 from live.position import Order
 from live.reconcile import Finding, ForeignPolicy, Mismatch, Reading
 from live.venue import Venue
+from prodsafe.errors import ExitCode, LeaseLost, RefusalKind
+
+SUPERSEDED = RefusalKind("R05", "superseded-at-venue", ExitCode.LEASE_LOST)
 
 
 class Reconciler:
@@ -29,6 +32,7 @@ class Reconciler:
         execution: Execution,
         clock: Clock,
         scope_hash: str,
+        epoch: int,
         foreign: ForeignPolicy,
         allowance: timedelta,
         narrate: Callable[[str], None],
@@ -40,12 +44,30 @@ class Reconciler:
         self._execution = execution
         self._clock = clock
         self._scope_hash = scope_hash
+        self._epoch = epoch
         self._foreign = foreign
         self._allowance = allowance
         self._narrate = narrate
         self._alert = alert
         self._looks_in_vain: dict[str, int] = {}
         self._fills_owed: list[datetime] = []
+
+    def require_latest(self, client_order_ids: Iterable[str | None]) -> None:
+        """Raise LeaseLost when ids read at the venue show that another holder has acted for this account since.
+
+        The database may not know: an isolated old primary keeps answering its old holder after a failover.
+        """
+        if proof := reconcile.superseding(client_order_ids, self._scope_hash, self._epoch):
+            cause = f"the venue knows {proof}: a later holder of this account's lease has sent it"
+            self._alert("superseded", f"{cause}; this worker (epoch {self._epoch}) stops")
+            raise LeaseLost(
+                SUPERSEDED.because(
+                    cause,
+                    seen=f"our epoch {self._epoch}",
+                    mend="find the database where that holder is (prodsafe lock status) and point DATABASE_URL and"
+                    " LOCK_DATABASE_URL there; what rests at the venue was left as it is",
+                )
+            )
 
     def strangers(self, reading: Reading) -> list[str]:
         """Client order ids in our name that rest at the venue and that our journal does not know."""

@@ -24,11 +24,10 @@ from live.status import Status
 from live.venue import open_venue
 from prodsafe import lease as leases
 from prodsafe.environment import Environment
-from prodsafe.errors import ExitCode, Refusal, SchemaNotReady
+from prodsafe.errors import ExitCode, SchemaNotReady
 from prodsafe.lease import Lease, LeaseTiming, Waiting
 from prodsafe.lease_model import scope_hash
-from prodsafe.migrations import check_schema, load
-from prodsafe.output import refuse
+from prodsafe.migrations import check_schema, schema_range
 from prodsafe.postgres import connect
 
 log = logs.get_logger("worker")
@@ -49,10 +48,10 @@ class Board:
         self._read = read
 
     def wait(self, waiting: Waiting) -> None:
-        """Progress of the lease: a standby is live but not ready; a grace is part of starting."""
-        state = "standby" if waiting.phase == "held" else "starting"
-        log.info("lease", state=state, progress=waiting.as_text())
-        self._read = self._starting(state, waiting.as_text())
+        """Progress of the lease. In every phase of it the worker is live but not ready: as "starting" it would answer
+        503 on /health, and a rolling deploy's probe would kill it in the middle of a grace."""
+        log.info("lease", state="standby", progress=waiting.as_text())
+        self._read = self._starting("standby", waiting.as_text())
 
     def _starting(self, state: str, standby_for: str | None = None) -> Callable[[], Status]:
         return lambda: Status(
@@ -75,6 +74,7 @@ def run_worker(env: Environment, settings: Settings) -> int:
         lease = _take_lease(env, settings, board)
         log.info("lease taken", scope=lease.scope, epoch=lease.token.epoch, clean=lease.predecessor_clean)
         try:
+            _require_schema(env)  # again: a contract file may have run until the lease row said what we need
             asyncio.run(_trade(env, settings, lease, board))
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the release
@@ -117,16 +117,14 @@ def _take_lease(env: Environment, settings: Settings, board: Board) -> Lease:
     """Both scopes: neither renaming the account nor sharing its key evades the lease."""
     account = leases.account_scope(env.exchange_id, env.exchange_account or "", env.environment or "")
     key = leases.key_scope(env.exchange_id, env.exchange_api_key or "")
-    versions = {each.name: load(each)[-1].version for each in SETS}
     return leases.acquire(
         env.lock_database_url or "",
         [account, key],
         timing=lease_timing(settings),
         wait_seconds=env.lock_wait_seconds,
         on_wait=board.wait,
-        on_lost=_lost,
         version=board.version,
-        schema_range={name: (version, version) for name, version in versions.items()},
+        schema_range=schema_range(SETS),
         same_database_as=env.database_url,
     )
 
@@ -141,19 +139,14 @@ def lease_timing(settings: Settings) -> LeaseTiming:
     )
 
 
-def _lost(refusal: Refusal) -> None:
-    """Called from the lease's own thread: sends are refused already, and the process ends within half a second."""
-    refuse([refusal])
-
-
 async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board) -> None:
     """Trade until asked to stop. Whatever it ends with, `board.may_be_heard` then tells how the lease may go."""
     alerter = Alerter(env.alert_webhook_url)
     alerter.start()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(alerter.stop)
-        journal = await PostgresJournal.open(
-            env.database_url or "", scope=lease.scope, epoch=lease.token.epoch, holder=lease.token.holder
+        journal = await PostgresJournal.open(  # the direct address: what a session sets leaks through a pooler
+            env.lock_database_url or "", scope=lease.scope, epoch=lease.token.epoch, holder=lease.token.holder
         )
         stack.push_async_callback(journal.close)
         venue = open_venue(

@@ -54,7 +54,7 @@ def choose_binaries(candidates: list[Path], folder: Path, account: Account) -> P
     wanted = int(version_file.read_text()) if version_file.exists() else None
     seen: list[int] = []
     for path in candidates:
-        major = _major(path)
+        major = major_of(path)
         seen.append(major)
         if major == wanted or (wanted is None and major >= OLDEST_MAJOR):
             return _reachable(path, account)
@@ -62,7 +62,8 @@ def choose_binaries(candidates: list[Path], folder: Path, account: Account) -> P
     raise refused(WRONG_VERSION, f"found PostgreSQL {seen}, need {need}", "set PRODSAFE_PG_BIN to its bin folder")
 
 
-def _major(binaries: Path) -> int:
+def major_of(binaries: Path) -> int:
+    """The major version of the programs in a folder; 0 when they do not say."""
     output = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"\(PostgreSQL\) (\d+)", output)  # "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
     return int(found.group(1)) if found else 0
@@ -78,7 +79,7 @@ def _reachable(binaries: Path, account: Account) -> Path:
     prefix, package = binaries.parent, binaries.parent.parent
     copy = (
         Path(tempfile.gettempdir())
-        / f"prodsafe-binaries-{os.geteuid()}-{_major(binaries)}-{package.stat().st_mtime_ns}"
+        / f"prodsafe-binaries-{os.geteuid()}-{major_of(binaries)}-{package.stat().st_mtime_ns}"
     )
     if not copy.exists():
         fresh = Path(tempfile.mkdtemp(prefix="prodsafe-binaries-"))

@@ -39,6 +39,8 @@ ALERTS_OFF = RefusalKind("G20", "alerts-off", soft=True)
 DOTENV_FILE_BESIDE = RefusalKind("G21", "dotenv-file-beside", soft=True)
 ACCOUNT_NOT_TYPED = RefusalKind("G22", "account-not-typed", soft=True)
 
+REDIRECTING = frozenset({"PGHOSTADDR", "PGSERVICE", "PGOPTIONS"})  # values.BLINDING, by the environment
+
 TEST_DOUBLES = frozenset(
     {
         "_pytest",
@@ -273,6 +275,13 @@ def _database_address(env: Environment, _: Surroundings) -> Iterable[Refusal]:
             "without a database there is no lease and no journal",
             mend="set DATABASE_URL to a postgresql://... address of the primary server",
             seen="DATABASE_URL unset",
+        )
+    for name in sorted(env.names & REDIRECTING):
+        yield DATABASE_ADDRESS.because(
+            f"libpq reads {name} beside the address, so a connection may lead elsewhere, or be something else, than the"
+            " address says",
+            mend=f"unset {name}; write the place into the address, and settings of a role with ALTER ROLE ... SET",
+            seen=f"{name} set",
         )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from prodsafe import values
 from prodsafe.environment import Environment, read_environment
 from prodsafe.errors import DatabaseRefused, ExitCode
 from prodsafe.gates import DATABASE_GATES, evaluate_gates, look_around, require_gates, select_gates
-from prodsafe.lease_model import LeaseRow, LeaseTiming
-from prodsafe.output import register_secrets, say, say_json, warn
+from prodsafe.lease_model import UNKNOWN_SCOPE, LeaseTiming
+from prodsafe.lock_view import leases_as_text, tenures_as_text
+from prodsafe.output import register_secrets, run_entry, say, say_json, warn
 
 if TYPE_CHECKING:
     from prodsafe.postgres import Connection
@@ -29,32 +31,38 @@ A new worker waits {grace:g} s after it has taken the lease, and reconciles befo
 
 @click.group()
 def lock() -> None:
-    """Who holds which scope, and the way to cut a holder off.
+    """Who holds which scope, who held it before, and the way to cut a holder off.
 
     Reads LOCK_DATABASE_URL, or DATABASE_URL where that is unset.
     """
 
 
 @lock.command()
-@click.option("--json", "as_json", is_flag=True, help="The same rows as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="The same rows, or the refusal, as one JSON object.")
 def status(as_json: bool) -> int:
-    """Every scope: state, epoch, holder, since when, last beat, the grace a successor waits."""
-    from prodsafe.lease_store import read_leases
+    """Every scope: state, epoch, holder, since when, last beat, and the grace that a successor waits.
 
-    with _direct_connection() as conn:
-        rows = read_leases(conn)
-    if as_json:
-        say_json({"leases": [row.as_dict() for row in rows]})
-    else:
-        say(as_table(rows))
-    return ExitCode.OK
+    A scope's first epoch is the milliseconds since 2026, so that none repeats in another database or after a failover;
+    then they go up by one. Only their order means anything.
+    """
+    return run_entry(lambda: _status(as_json), as_json=as_json)
+
+
+@lock.command()
+@click.option("--scope", required=True, help="The scope, as `prodsafe lock status` shows it.")
+@click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many holders to show.")
+@click.option("--json", "as_json", is_flag=True, help="The same rows, or the refusal, as one JSON object.")
+def history(scope: str, last: int, as_json: bool) -> int:
+    """Who held a scope from when to when, and how that ended: released, fenced by a person, or superseded."""
+    return run_entry(lambda: _history(scope, last, as_json), as_json=as_json)
 
 
 @lock.command()
 @click.option("--scope", required=True, help="The scope, as `prodsafe lock status` shows it.")
 @click.option("--force", is_flag=True, help="Needed: this takes the lease from a holder that may still be running.")
 @click.option("--reason", required=True, help="Why; kept for ever in prodsafe.lease_history.")
-def release(scope: str, force: bool, reason: str) -> int:
+@click.option("--json", "as_json", is_flag=True, help="What was done, or the refusal, as one JSON object.")
+def release(scope: str, force: bool, reason: str, as_json: bool) -> int:
     """Cut a holder off: its writes are refused at once, its database session ends, then it is for you to look around.
 
     A running holder releases by itself on SIGTERM; that is the better way, since no successor has to wait then.
@@ -63,33 +71,123 @@ def release(scope: str, force: bool, reason: str) -> int:
         raise click.UsageError("a holder that runs is stopped with SIGTERM; to cut it off all the same add --force")
     if not reason.strip():
         raise click.UsageError("--reason must say why: the next person reads it")
-    from prodsafe.lease_store import force_release, terminate
+    return run_entry(lambda: _release(scope, reason, as_json), as_json=as_json)
+
+
+def _status(as_json: bool) -> int:
+    from prodsafe.lease_store import read_leases
 
     with _direct_connection() as conn:
-        rows = force_release(conn, scope, reason=reason)
-        say(f"fenced: {', '.join(row.scope for row in rows)}")
-        for pid in sorted({row.lock_pid for row in rows if row.lock_pid is not None}):
-            try:
-                say(f"server process {pid}: {'terminated' if terminate(conn, pid) else 'was gone already'}")
-            except DatabaseRefused as refused:  # fenced it is; the session ends by itself or by a privileged role
-                warn(refused.refusals)
-    hosts = ", ".join(sorted({f"{row.host} (pid {row.pid})" for row in rows}))
-    say(CHECK_AT_VENUE.format(hosts=hosts, grace=max(row.grace_seconds for row in rows)))
+        rows, now = read_leases(conn), _database_time(conn)
+    if as_json:
+        say_json({"leases": [row.as_dict() for row in rows]})
+    else:
+        say(leases_as_text(rows, now))
     return ExitCode.OK
 
 
+def _history(scope: str, last: int, as_json: bool) -> int:
+    from prodsafe.lease_store import read_leases
+    from prodsafe.lock_history import read_tenures
+
+    with _direct_connection() as conn:
+        tenures, now = read_tenures(conn, scope, last=last), _database_time(conn)
+        if not tenures:
+            known = ", ".join(row.scope for row in read_leases(conn)) or "none"
+            raise DatabaseRefused(
+                UNKNOWN_SCOPE.because(f"no such scope; known: {known}", seen=scope, mend="prodsafe lock status")
+            )
+    if as_json:
+        say_json({"scope": scope, "tenures": [tenure.as_dict() for tenure in tenures]})
+    else:
+        say(tenures_as_text(tenures, now))
+    return ExitCode.OK
+
+
+def _release(scope: str, reason: str, as_json: bool) -> int:
+    from prodsafe.lease_store import force_release
+
+    tell = _silent if as_json else say
+    with _direct_connection() as conn:
+        rows = force_release(conn, scope, reason=reason)
+        tell(f"fenced: {', '.join(row.scope for row in rows)}")
+        ended = [
+            _end_session(conn, pid, tell) for pid in sorted({row.lock_pid for row in rows if row.lock_pid is not None})
+        ]
+    grace_seconds = max(row.grace_seconds for row in rows)
+    if as_json:
+        fenced = [row.as_dict() for row in rows]
+        say_json({"ok": True, "fenced": fenced, "sessions": ended, "grace_seconds": grace_seconds})
+    hosts = ", ".join(sorted({f"{row.host} (pid {row.pid})" for row in rows}))
+    tell(CHECK_AT_VENUE.format(hosts=hosts, grace=grace_seconds))
+    return ExitCode.OK
+
+
+def _end_session(conn: Connection, pid: int, tell: Callable[[str], None]) -> dict[str, object]:
+    from prodsafe.lease_store import terminate
+
+    try:
+        terminated = terminate(conn, pid)
+    except DatabaseRefused as refused:  # fenced it is; the session ends by itself or by a privileged role
+        warn(refused.refusals)
+        return {"server_process": pid, "terminated": False, "refused": refused.refusals[0].id}
+    tell(f"server process {pid}: {'terminated' if terminated else 'was gone already'}")
+    return {"server_process": pid, "terminated": terminated}
+
+
+def _silent(_: str) -> None:
+    """For a machine the one JSON object says it all."""
+
+
+def _database_time(conn: Connection) -> datetime:
+    row = conn.execute("SELECT pg_catalog.clock_timestamp()").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds in a range; `nan` passes every comparison, and so every range."""
+
+    name = "seconds"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = values.read_seconds(str(value))
+        except ValueError as error:
+            self.fail(f"{value!a} {error}", param, ctx)
+        return float(super().convert(seconds, param, ctx))
+
+
+def _checked_scope(_: click.Context, __: click.Parameter, raw: str) -> str:
+    try:
+        return values.read_scope(raw)
+    except ValueError as error:
+        shown = raw if len(raw) <= 40 else f"{raw[:40]}..."
+        raise click.BadParameter(f"{shown!a} {error}") from error
+
+
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--scope", required=True, help="What may be done by one process at a time, e.g. bot-7.")
+@click.option(
+    "--scope",
+    required=True,
+    callback=_checked_scope,
+    help="What may be done by one process at a time, e.g. bot-7: visible characters, 200 at most.",
+)
 @click.option(
     "--gate", "gates", multiple=True, metavar="NAME", help="A gate of `prodsafe check` that must pass as well."
 )
 @click.option("--force", is_flag=True, help="Skip soft gates.")
 @click.option(
-    "--lease-seconds", type=click.FloatRange(min=0.5), default=LeaseTiming().length_seconds, show_default=True
+    "--lease-seconds",
+    type=Seconds(min=0.5, max=600),
+    default=LeaseTiming().length_seconds,
+    show_default=True,
+    help="How long the lease lives without a good beat; longer on a slow machine or network.",
 )
 @click.option(
     "--expiry-seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0, max=3600),
     default=LeaseTiming().request_expiry_seconds,
     show_default=True,
     help="How long something that the program sent may still take effect; part of a successor's grace.",
@@ -108,6 +206,19 @@ def run(
     COMMAND finds its token in PRODSAFE_SCOPE, PRODSAFE_EPOCH and PRODSAFE_HOLDER. Its exit code is passed on (128 + n
     when signal n ended it); 3 when another holds the scope (LOCK_WAIT_SECONDS stands by), 5 when the lease ended.
     When the lease is in danger COMMAND gets SIGTERM at 70 % of its length and SIGKILL at 90 %.
+
+    When this guard is killed (kill -9) or frozen, COMMAND does not outlive the lease:
+
+    \b
+    Linux      Killed: the kernel ends COMMAND at once, and a small second
+               process, the watch, what COMMAND has started: its process group,
+               and all that carries its PRODSAFE_HOLDER, also after setsid.
+               Frozen: the watch ends all of these at 90 % of the lease.
+    elsewhere  Killed or frozen: the watch ends COMMAND's process group. What
+               has left the group (setsid, a daemon) is not seen and goes on.
+
+    Out of reach everywhere: what runs as a user that this one may not signal, on another machine, or by another
+    daemon's hand (docker run, at, systemd-run). COMMAND stays in the foreground: what it leaves behind is killed.
     """
     from prodsafe.run import run_under_lease
 
@@ -121,32 +232,6 @@ def run(
     )
     return run_under_lease(
         os.environ, env, look_around(os.environ), command, scope=scope, gates=chosen, force=force, timing=timing
-    )
-
-
-def as_table(rows: Sequence[LeaseRow]) -> str:
-    """One line a scope, for a terminal. Times are UTC."""
-    if not rows:
-        return "no scope was ever held in this database"
-    head = ("SCOPE", "STATE", "LOCKED", "EPOCH", "SINCE (UTC)", "BEAT", "GRACE", "HOLDER", "REASON")
-    lines = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def _cells(row: LeaseRow) -> tuple[str, ...]:
-    return (
-        row.scope,
-        row.state,
-        "no" if row.lock_pid is None else "yes",
-        str(row.epoch),
-        f"{row.acquired_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-        "-" if row.beat_age_seconds is None else f"{row.beat_age_seconds:.1f} s ago",
-        f"{row.grace_seconds:g} s",
-        f"{row.who}@{row.host} pid {row.pid} {row.version}".rstrip(),
-        row.reason,
     )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from prodsafe.environment import Environment
 from prodsafe.errors import ExitCode, LeaseLost, RefusalKind
 from prodsafe.gates import Gate, Surroundings
-from prodsafe.keeper import take_terminal
+from prodsafe.keeper import end_marked, take_terminal
 from prodsafe.lease_model import LeaseTiming, Waiting
 from prodsafe.output import say_error
 from prodsafe.preflight import preflight
@@ -56,6 +56,7 @@ def run_under_lease(
 
     Raises what preflight raises; nothing was started then. SIGTERM while standing by ends with exit code 0.
     """
+    _open_standard_streams()
     signals = PassedOnSignals()
     with (
         signals,
@@ -83,6 +84,13 @@ def token_variables(lease: Lease) -> dict[str, str]:
     }
 
 
+def _open_standard_streams() -> None:
+    """Whoever starts us with a stream closed must not find the lock connection, or our pipes, in its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def _tell_waiting(waiting: Waiting) -> None:
     say_error(f"prodsafe: {waiting.as_text()}")
 
@@ -90,7 +98,8 @@ def _tell_waiting(waiting: Waiting) -> None:
 def _run_child(lease: Lease, command: Sequence[str], environ: Mapping[str, str], signals: PassedOnSignals) -> int:
     lease.activate()
     signals.hold_back()
-    with Watch() as watch:
+    holder = str(lease.token.holder)
+    with Watch(holder, environ) as watch:
         child = subprocess.Popen([*_KEEPER, "launch", str(os.getpid()), *command], env=dict(environ), process_group=0)
         try:
             watch.grant(child.pid, _seconds_until_kill(lease))
@@ -98,6 +107,7 @@ def _run_child(lease: Lease, command: Sequence[str], environ: Mapping[str, str],
             stopped = _stand_guard(lease, child, watch)
         finally:
             left_nothing = _end_group(child)
+            left_nothing &= end_marked(holder)
             take_terminal(child.pid)
     if child.returncode < 0 or not left_nothing:
         lease.abandon()  # what a killed program had on its way is in doubt: the successor waits the grace
@@ -179,13 +189,20 @@ def _end_group(child: subprocess.Popen[bytes]) -> bool:
 
 
 class Watch:
-    """The second process that kills the child's group when this one is killed or frozen."""
+    """The second process that kills all that bears the holder's name when this one is killed or frozen."""
+
+    def __init__(self, holder: str, environ: Mapping[str, str]) -> None:
+        self._holder = holder
+        self._environ = {name: text for name, text in environ.items() if name != "PRODSAFE_HOLDER"}  # it is not marked
+        self._listens = True
 
     def __enter__(self) -> Watch:
         read_end, self._words = os.pipe()
+        os.set_blocking(self._words, False)  # a frozen watch must not freeze the guard
         try:
             self._process = subprocess.Popen(
-                [*_KEEPER, "watch", str(read_end)],
+                [*_KEEPER, "watch", str(read_end), self._holder],
+                env=self._environ,
                 pass_fds=[read_end],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -199,11 +216,15 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._say(b"0 0\n")
         os.close(self._words)
-        self._process.wait()
+        try:
+            self._process.wait(EMPTY_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     @property
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return self._listens and self._process.poll() is None
 
     def has_stepped_in(self) -> bool:
         """Whether it has killed, after which it ends by itself within milliseconds."""
@@ -216,8 +237,10 @@ class Watch:
         self._say(f"{group} {seconds:.3f}\n".encode())
 
     def _say(self, words: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # is_alive tells of it
+        try:
             os.write(self._words, words)
+        except (BrokenPipeError, BlockingIOError):  # gone, or frozen until the pipe was full: is_alive tells of it
+            self._listens = False
 
 
 class PassedOnSignals:
@@ -228,7 +251,8 @@ class PassedOnSignals:
         self._held_back: list[int] | None = None
 
     def __enter__(self) -> PassedOnSignals:
-        self._before = {number: signal.signal(number, self._arrived) for number in _PASSED_ON}
+        heard = [number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays nohup
+        self._before = {number: signal.signal(number, self._arrived) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:

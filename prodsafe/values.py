@@ -9,6 +9,9 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 BLANKS = " \t\r\n"
@@ -16,12 +19,21 @@ TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
 NOT_PRODUCTION = frozenset({"staging", "dev", "test"})  # every other word, and none, is guarded as production
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+LONGEST_SCOPE = 200
+BLINDING = {
+    "hostaddr": "it leads elsewhere than host, which is what is shown and what TLS checks; write the place as host",
+    "service": "where it leads stands in a file on each machine; write host and database into the address",
+    "options": "it can switch off what fences writes (session_replication_role, search_path);"
+    " for what you need use ALTER ROLE ... SET",
+}
+_PRIMARY_ONLY = ("read-write", "primary")
 SHORTEST_CREDENTIAL = 8  # no venue hands out a shorter one; a short one is a stub or was cut off
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _EXCHANGE_ID = re.compile(r"[a-z][a-z0-9]{1,40}")
+_IN_BRACKETS = re.compile(r"(?<![^,])\[[0-9A-Fa-f:.]+\]")  # an IPv6 address
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL}){{0,20}}")
 _TEMPLATE = re.compile(r"\$\{|\$\(|\{\{|%\(|^\$\w+$|^<.*>$|^\[.*\]$")
@@ -79,6 +91,21 @@ def read_account(raw: str) -> str:
     raise ValueError("is not a plain name: up to 63 of A-Z a-z 0-9 . _ -, starting with a letter or digit")
 
 
+def read_scope(raw: str) -> str:
+    """What one process at a time may do. One that looks like another but is spelt otherwise would be another lease."""
+    if not raw.strip():
+        raise ValueError("is empty; name what may be done by one process at a time, such as bot-7")
+    if len(raw) > LONGEST_SCOPE:
+        raise ValueError(f"is longer than {LONGEST_SCOPE} characters; a name such as bot-7 is enough")
+    if raw != raw.strip():
+        raise ValueError("begins or ends with a blank; the same name without it would be another scope")
+    if not raw.isprintable():
+        raise ValueError("holds a control or an invisible character, such as a line end; use visible ones, as in bot-7")
+    if not unicodedata.is_normalized("NFC", raw):
+        raise ValueError("holds an accent as a character of its own; the same name typed elsewhere is another scope")
+    return raw
+
+
 def read_exchange_id(raw: str) -> str:
     if _EXCHANGE_ID.fullmatch(raw):
         return raw
@@ -93,20 +120,106 @@ def read_host(raw: str) -> str:
 
 
 def read_database_url(raw: str) -> str:
-    """A libpq URL that names one server and one database."""
+    """A libpq URL that names one database, on one server or on the servers of one cluster.
+
+    Several servers are one cluster only where target_session_attrs makes every connection look for its primary.
+    Refused is also what makes a connection lead elsewhere, or be something else, than the address shows: BLINDING.
+    """
     _refuse_unprintable(raw)
     _refuse_template(raw)
     if not raw.startswith(POSTGRES_SCHEMES):
         raise ValueError("does not start with postgresql:// or postgres://")
-    parts = _split(raw.replace("#", "%23"))  # libpq knows no fragment: a # belongs to the password
-    query = parse_qs(parts.query)
-    if "," in parts.netloc.rpartition("@")[2] or "," in "".join(query.get("host", [])):
-        raise ValueError("names several servers; one writer needs one server, the primary")
-    if not (parts.hostname or "".join(query.get("host", []))):
-        raise ValueError("names no host")
-    if not (parts.path.strip("/") or "".join(query.get("dbname", []))):
+    url = _split_database_url(raw)
+    brackets = re.search(r"[\[\]]", _IN_BRACKETS.sub("", url.servers) + url.credentials)
+    if brackets or "?" in url.credentials or "@" in url.servers + url.query:
+        raise ValueError("cannot be taken apart: are special characters %-escaped, an @ in the password as %40?")
+    options = _options(url.query)
+    for name, why in BLINDING.items():
+        if name in options:
+            raise ValueError(f"holds {name}=: {why}")
+    for name, written in (("host", url.servers), ("dbname", url.database)):
+        if written and name in options:
+            raise ValueError(f"says the {name} twice; the one after the ? would win unseen")
+    if not (url.database or options.get("dbname")):
         raise ValueError("names no database")
+    _check_servers(_servers(url.servers, options), options.get("target_session_attrs", ""))
     return raw
+
+
+def database_servers(url: str) -> list[tuple[str, str]]:
+    """(host, port) of each server that libpq tries, in its order; "" for a port that the address leaves out.
+
+    Raises ValueError when hosts and ports do not pair up.
+    """
+    parts = _split_database_url(url)
+    return _servers(parts.servers, _options(parts.query))
+
+
+def _servers(written: str, options: Mapping[str, str]) -> list[tuple[str, str]]:
+    pairs = [_host_and_port(server) for server in written.split(",")]
+    if "port" in options and any(port for _, port in pairs):
+        raise ValueError("says the port twice; the one after the ? would win unseen")
+    hosts = options.get("host", ",".join(host for host, _ in pairs)).split(",")  # libpq splits what is decoded
+    ports = options.get("port", ",".join(port for _, port in pairs)).split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if len(ports) != len(hosts):
+        raise ValueError(f"names {len(hosts)} hosts and {len(ports)} ports")
+    return list(zip(hosts, ports, strict=True))
+
+
+def _check_servers(servers: Sequence[tuple[str, str]], wanted: str) -> None:
+    """Each server is named, and the same one whoever asks; of several, every connection wants the primary."""
+    if wanted not in ("", "any", *_PRIMARY_ONLY):
+        raise ValueError("has a target_session_attrs that a replica meets; one writer needs the primary: read-write")
+    for host, port in servers:
+        if not host:
+            raise ValueError("names no host")
+        if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
+            raise ValueError("cannot be taken apart: is the port a number, and are special characters %-escaped?")
+    if len(servers) == 1:
+        return
+    if wanted not in _PRIMARY_ONLY:
+        raise ValueError("names several servers; one writer needs the primary: add target_session_attrs=read-write")
+    if len({is_loopback(host) or host.startswith(("/", "@")) for host, _ in servers}) > 1:
+        raise ValueError("names this very machine beside other servers; from another machine that is another server")
+
+
+class _DatabaseUrl(NamedTuple):
+    credentials: str
+    servers: str
+    database: str
+    query: str
+
+
+def _split_database_url(raw: str) -> _DatabaseUrl:
+    """As libpq takes it apart, which is not as browsers do: the first @ ends the credentials, a # is a letter."""
+    rest = raw.partition("://")[2]
+    credentials = ""
+    if "@" in rest.partition("/")[0]:
+        credentials, _, rest = rest.partition("@")
+    place, _, query = rest.partition("?")
+    servers, _, database = place.partition("/")
+    return _DatabaseUrl(credentials, servers, database.strip("/"), query)
+
+
+def _options(query: str) -> dict[str, str]:
+    """What stands after the ?, as libpq reads it: a + is a plus sign, and an empty value is a value."""
+    options: dict[str, str] = {}
+    for pair in query.split("&") if query else []:
+        name, _, text = pair.partition("=")
+        if unquote(name) in options:
+            raise ValueError("says one thing after the ? twice; the last would win unseen")
+        options[unquote(name)] = unquote(text)
+    return options
+
+
+def _host_and_port(server: str) -> tuple[str, str]:
+    if server.startswith("["):  # IPv6
+        host, _, after = server[1:].partition("]")
+        return host, unquote(after[1:] if after[:1] in (":", "") else "?")
+    host, _, port = server.partition(":")
+    return unquote(host), unquote(port)
 
 
 def read_loopback_url(raw: str) -> str:

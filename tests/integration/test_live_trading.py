@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -84,6 +85,7 @@ class FaultyVenue(PaperVenue):
         self.refused_legs: set[Leg] = set()
         self.unreadable = False
         self.shown_flat = False
+        self.positions_unreadable = False
         self.offset_seconds = 0.0
 
     @property
@@ -109,6 +111,8 @@ class FaultyVenue(PaperVenue):
         return await super().open_orders()
 
     async def positions(self) -> list[VenuePosition]:
+        if self.positions_unreadable:
+            raise VenueUnreadable(UNREADABLE.because("degraded reply", mend="wait"))
         return [] if self.shown_flat else await super().positions()
 
 
@@ -493,6 +497,76 @@ async def test_losing_the_lease_stops_sends_and_leaves_the_stops() -> None:
 
     resting = {order.client_order_id for order in await stage.venue.open_orders()}
     assert {stop.client_order_id for stop in stops} <= resting
+
+
+async def split(stage: Stage) -> LiveTrading:
+    """A successor on a promoted copy of the store, as after an asynchronous failover; the old one is not told."""
+    stage.store = deepcopy(stage.store)
+    return await stage.booted()
+
+
+async def test_a_later_holders_order_at_the_venue_ends_the_old_one_which_sends_and_removes_nothing() -> None:
+    """An isolated old primary keeps the old holder's beats and writes succeeding; only the venue knows better."""
+    stage = Stage()
+    old = await stage.entered()
+    new = await split(stage)
+    stage.market.price = stage.venue.sent[0].limit_price
+    await stage.ticked(new, 2)
+    assert the_position(new).phase is Phase.PROTECTED
+    sent, resting = len(stage.venue.sent), await stage.venue.open_orders()
+
+    with pytest.raises(LeaseLost, match="R05 superseded-at-venue") as ended:
+        await stage.ticked(old)
+
+    assert ended.value.exit_code == 5
+    assert (len(stage.venue.sent), await stage.venue.open_orders()) == (sent, resting)
+    assert any("a later holder" in alert for alert in stage.alerts)
+
+
+async def test_a_fill_of_a_later_holder_is_as_good_a_witness() -> None:
+    stage = Stage()
+    old = await stage.entered()
+    new = await split(stage)
+    stage.market.price = stage.venue.sent[0].limit_price
+    await stage.ticked(new, 2)
+    (stop,) = live_stops(new)
+    assert stop.trigger_price is not None
+    stage.market.price = stop.trigger_price - 100
+    await stage.ticked(new, 2)
+    assert await stage.venue.open_orders() == []
+
+    with pytest.raises(LeaseLost, match="R05"):
+        await stage.ticked(old)
+
+
+async def test_one_readable_list_is_enough_to_know_of_a_later_holder() -> None:
+    """Positions or an account that cannot be read must not let a superseded worker go on protecting half blind."""
+    stage = Stage()
+    old = await stage.entered()
+    new = await split(stage)
+    stage.market.price = stage.venue.sent[0].limit_price
+    await stage.ticked(new, 2)
+    stage.venue.positions_unreadable = True
+
+    with pytest.raises(LeaseLost, match="R05"):
+        await stage.ticked(old)
+
+
+async def test_a_superseded_worker_that_is_restarted_is_refused_before_it_sends() -> None:
+    stage = Stage()
+    await stage.entered()
+    isolated = stage.store
+    new = await split(stage)
+    stage.market.price = stage.venue.sent[0].limit_price
+    await stage.ticked(new, 2)
+    sent = len(stage.venue.sent)
+    stage.store = isolated
+    stage.store.holders["scope"] = (0, uuid4())  # the promoted side leapt ahead: see prodsafe.next_epoch
+
+    with pytest.raises(LeaseLost, match="R05"):
+        await stage.booted()
+
+    assert len(stage.venue.sent) == sent
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------

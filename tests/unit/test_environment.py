@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
 from prodsafe.environment import (
@@ -16,6 +18,7 @@ from prodsafe.environment import (
     describe_variables,
     read_environment,
 )
+from prodsafe.values import database_servers, read_scope
 
 BOOLEANS = ["DRY_RUN", "USE_STATE_MACHINE_V2", "RUN_REAL_EXCHANGE_TESTS", "WITH_HEALTH", "EXCHANGE_SANDBOX"]
 
@@ -229,6 +232,36 @@ def test_seconds_are_never_negative_and_always_finite(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "scope", ["bot-7", "account/krakenfutures/main/prod", "Überweisung 2", "b" * 200, "a:b_c.d%20"]
+)
+def test_a_scope_is_any_visible_name(scope: str) -> None:
+    assert read_scope(scope) == scope
+
+
+@pytest.mark.parametrize(
+    ("scope", "why"),
+    [
+        ("", "empty"),
+        (" \t", "empty"),
+        ("b" * 201, "longer than 200"),
+        (" bot", "blank"),
+        ("bot ", "blank"),
+        ("bot\n", "blank"),
+        ("bo\nt", "control"),
+        ("bo\x1b[2Jt", "control"),
+        ("bo\u200bt", "invisible"),
+        ("bo\u00a0t", "invisible"),
+        ("bo\udcfft", "control"),
+        ("u\u0308ber", "accent"),
+    ],
+)
+def test_a_scope_that_could_be_mistaken_for_another_is_refused(scope: str, why: str) -> None:
+    """Two spellings of one name are two leases, and two leases are two writers."""
+    with pytest.raises(ValueError, match=why):
+        read_scope(scope)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgres://user:secret@db.example/trading",
@@ -238,7 +271,13 @@ def test_seconds_are_never_negative_and_always_finite(raw: str) -> None:
         "postgresql:///trading?host=/var/run/postgresql",
         "postgresql://u:p%40ss%2Fword@h/d",
         "postgresql://u:p#ss@h/d",
-        "postgresql://u:p@ss@h/d",
+        "postgresql://h/d?passfile=/run/pgpass&application_name=a+b",
+        "postgresql://h/d?target_session_attrs=read-write",
+        "postgresql://a,b:5433,c/d?target_session_attrs=read-write",
+        "postgresql://u:p@a:1,b:2/d?target_session_attrs=primary",
+        "postgresql:///d?host=a,b&port=5432&target_session_attrs=read-write",
+        "postgresql://[fd00::1]:5432,[fd00::2]:5432/d?target_session_attrs=read-write",
+        "postgresql://127.0.0.1:1,127.0.0.1:2/d?target_session_attrs=read-write",
     ],
 )
 def test_postgres_addresses_with_host_and_database_are_read(url: str) -> None:
@@ -266,6 +305,8 @@ def test_postgres_addresses_with_host_and_database_are_read(url: str) -> None:
         "postgresql://u:p[ss@h/d",
         "postgresql://a,b/d",
         "postgresql://a:1,b:2/d",
+        "postgresql://u:p@ss@h/d",  # to libpq the host is "ss@h"
+        "postgresql://u:1?dbname=d&x@h/d",
         "postgresql://${DB_HOST}/d",
         "${DATABASE_URL}",
         " postgresql://h/d",
@@ -284,6 +325,70 @@ def test_other_database_addresses_are_refused_without_showing_them(name: str, ur
     assert ids(env) == ["G06"]
     assert url not in (env.problems[0].seen or "") + env.problems[0].cause
     assert url in env.secrets()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://db/d?hostaddr=10.0.0.9", "hostaddr"),
+        ("postgresql:///d?hostaddr=10.0.0.9", "hostaddr"),
+        ("postgresql://db/d?service=other", "service"),
+        ("postgresql://db/d?options=-csession_replication_role%3Dreplica", "options"),
+        ("postgresql://db/d?%6Fptions=-csearch_path%3Devil", "options"),
+        ("postgresql://db/d?host=elsewhere", "host twice"),
+        ("postgresql://db/d?dbname=other", "dbname twice"),
+        ("postgresql://db:5432/d?port=6432", "port twice"),
+        ("postgresql:///d?host=a&host=b", "twice"),
+        ("postgresql://db/d?target_session_attrs=standby", "needs the primary: read-write"),
+        ("postgresql://db/d?target_session_attrs=read-only", "needs the primary: read-write"),
+        ("postgresql://db/d?target_session_attrs=prefer-standby", "needs the primary: read-write"),
+        ("postgresql://a,b/d", "target_session_attrs=read-write"),
+        ("postgresql://a%2Cb/d", "target_session_attrs=read-write"),
+        ("postgresql:///d?host=a,b", "target_session_attrs=read-write"),
+        ("postgresql://a,b/d?target_session_attrs=any", "target_session_attrs=read-write"),
+        ("postgresql://a,/d?target_session_attrs=read-write", "names no host"),
+        ("postgresql:///d?host=&target_session_attrs=read-write", "names no host"),
+        ("postgresql://a,b:0/d?target_session_attrs=read-write", "is the port a number"),
+        ("postgresql://a,b,c/d?port=1,2&target_session_attrs=read-write", "3 hosts and 2 ports"),
+        ("postgresql://localhost,db/d?target_session_attrs=read-write", "this very machine"),
+        ("postgresql:///d?host=/run/postgresql,db&target_session_attrs=read-write", "this very machine"),
+    ],
+)
+def test_an_address_that_leads_elsewhere_than_it_says_is_refused(url: str, why: str) -> None:
+    """Two workers whose addresses look alike must not end on two servers, nor on a session without its fence."""
+    env = read(DATABASE_URL=url)
+
+    assert ids(env) == ["G06"]
+    assert why in env.problems[0].cause
+
+
+_PIECES = st.sampled_from(
+    ["u", ":", "p", "@", "/", "?", "&", "=", ",", "#", "[", "]", "::1", "h", "g", "d", "5432", "1", "%2C", "%40", "%3A",
+     "host=", "hostaddr=", "port=", "dbname=", "service=", "options=", "%68ost=", "passfile=x", "target_session_attrs=",
+     "read-write", "primary", "standby", "any", "localhost", "127.0.0.1"]
+)  # fmt: skip
+
+
+@given(st.lists(_PIECES, max_size=14).map(lambda pieces: "postgresql://" + "".join(pieces)))
+@example("postgresql://u:p@h:5432,g/d?target_session_attrs=read-write")
+@example("postgresql://[u/]")
+@example("postgresql://u:p@h%2Cg/d?target_session_attrs=read-write&port=5432,1")
+def test_what_is_read_from_an_address_is_what_libpq_reads(url: str) -> None:
+    """Differential: an address that we accept, libpq accepts or refuses, and never takes to another place."""
+    if read(DATABASE_URL=url).database_url is None:
+        return
+    try:
+        theirs = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return
+    servers = database_servers(url)
+
+    assert not {"hostaddr", "service", "options"} & set(theirs)
+    assert theirs["dbname"]
+    assert str(theirs["host"]).split(",") == [host for host, _ in servers]
+    ports = str(theirs.get("port") or "").split(",")
+    assert (ports * len(servers) if len(ports) == 1 else ports) == [port for _, port in servers]
+    assert len(servers) == 1 or theirs["target_session_attrs"] in ("read-write", "primary")
 
 
 def test_lock_address_falls_back_to_the_database_address() -> None:

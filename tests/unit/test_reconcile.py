@@ -259,6 +259,26 @@ def test_an_order_in_our_name_that_we_never_wrote_freezes_its_symbol() -> None:
     assert isinstance(finding.events[0], SymbolFrozen)
 
 
+def test_an_order_of_a_later_epoch_in_our_name_proves_a_successor() -> None:
+    """After an asynchronous failover the old primary does not know of it; the venue does."""
+    seen = ["web-order", None, "ps-abc-2-9-e", "ps-abc-z-1-s", "ps-abc-3-7-e"]
+
+    assert reconcile.superseding(seen, "abc", epoch=2) == "ps-abc-z-1-s"
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        [],
+        [None, "", "my-web-order", "ps-abc-zz", "PS-abc-9-1-e"],
+        ["ps-abc-1-5-e", "ps-abc-2-1-s"],  # a predecessor's, and our own
+        ["ps-other-9-1-e"],  # another account's
+    ],
+)
+def test_nothing_else_proves_one(harmless: list[str | None]) -> None:
+    assert reconcile.superseding(harmless, "abc", epoch=2) is None
+
+
 def test_a_persons_own_orders_are_left_alone() -> None:
     theirs = venue_order(ENTRY, client_order_id="my-web-order", venue_order_id="v-y")
 
