@@ -46,8 +46,10 @@ def preflight(
     assert env.database_url is not None and env.lock_database_url is not None  # the gates have seen to it
     # only now: a refusal by a gate must not pay for psycopg
     from prodsafe.lease import acquire
+    from prodsafe.migrations import PRODSAFE_SET, schema_range
 
-    _require_schema(env.database_url, sets)
+    every = [PRODSAFE_SET, *sets]
+    _require_schema(env.database_url, every)
     with acquire(
         env.lock_database_url,
         scopes,
@@ -57,8 +59,10 @@ def preflight(
         on_lost=on_lost,
         exit_on_loss=exit_on_loss,
         version=version,
+        schema_range=schema_range(every),
         same_database_as=env.database_url,
     ) as lease:
+        _require_schema(env.database_url, every)  # again: until the lease said what we need, a contract file might run
         yield lease
 
 
@@ -68,10 +72,10 @@ def _joined(gates: Sequence[Gate]) -> list[Gate]:
 
 
 def _require_schema(url: str, sets: Sequence[MigrationSet]) -> None:
-    from prodsafe.migrations import PRODSAFE_SET, check_schema
-    from prodsafe.postgres import connect
+    from prodsafe.migrations import check_schema
+    from prodsafe.postgres import connect, lost_connections_refused
 
-    with closing(connect(url, application_name="prodsafe/preflight")) as conn:
-        refusals = check_schema(conn, [PRODSAFE_SET, *sets])
+    with closing(connect(url, application_name="prodsafe/preflight")) as conn, lost_connections_refused(conn):
+        refusals = check_schema(conn, sets)
     if refusals:
         raise SchemaNotReady(*refusals)

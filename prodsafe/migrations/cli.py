@@ -1,19 +1,25 @@
-"""`prodsafe migrate ...`: parse, call one function, print, exit. [S]"""
+"""`prodsafe migrate ...`: parse, call one function, print, exit. Larger commands have modules of their own. [S]"""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from importlib import import_module
 
 import click
 
-from prodsafe.environment import read_environment
-from prodsafe.errors import ExitCode, SchemaNotReady
-from prodsafe.gates import DATABASE_GATES, evaluate_gates, look_around, require_gates
+from prodsafe.errors import ExitCode
 from prodsafe.migrations.files import KINDS, PRODSAFE_SET, MigrationSet, load
-from prodsafe.output import refuse, register_secrets, run_entry, say, say_error, say_json
+from prodsafe.migrations.options import (
+    database_url,
+    json_option,
+    leave,
+    read_database_environment,
+    read_targets,
+    sets_option,
+    wait_option,
+)
+from prodsafe.output import refuse, say, say_error, say_json
 
 TEMPLATE = """\
 -- lock: which one, on which table, for how long
@@ -21,14 +27,41 @@ TEMPLATE = """\
 """
 
 
-def _read_sets(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> list[MigrationSet]:
-    sets = []
-    for text in given:
-        name, separator, folder = text.partition("=")
-        if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not folder or name == PRODSAFE_SET.name:
-            raise click.BadParameter(f"{text!r} is not NAME=FOLDER", context, parameter)
-        sets.append(MigrationSet(name, Path(folder)))
-    return sets
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A command by name: its module is imported when it is called."""
+
+    module: str
+    attribute: str
+    short_help: str
+
+
+LAZY = {
+    "plan": Lazy("plan_command", "plan", "what `apply` would do, with the locks it takes; or the SQL itself"),
+    "lint": Lazy("lint_command", "lint", "what in the files would lock, fail, break the older worker or lose data"),
+    "trace": Lazy("trace_command", "trace", "run the pending files on a throw-away server: locks, rewrites, scans"),
+    "verify": Lazy("drift_command", "verify", "files against ledger, and the live catalog against the files"),
+    "backfill": Lazy("backfill_command", "backfill", "finish the data files that a deploy began, batch by batch"),
+    "baseline": Lazy("drift_command", "baseline", "take an existing database as already migrated"),
+}
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *LAZY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = LAZY.get(cmd_name)
+        if lazy is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"prodsafe.migrations.{lazy.module}"), lazy.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        eager = {name: command.get_short_help_str(80) for name, command in self.commands.items()}
+        rows = sorted({**eager, **{name: lazy.short_help for name, lazy in LAZY.items()}}.items())
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def _read_what(context: click.Context, parameter: click.Parameter, given: str) -> str:
@@ -37,117 +70,103 @@ def _read_what(context: click.Context, parameter: click.Parameter, given: str) -
     return given
 
 
-_sets_option = click.option(
-    "--set",
-    "sets",
-    metavar="NAME=FOLDER",
-    multiple=True,
-    default=("live=live/migrations",),
-    show_default=True,
-    callback=_read_sets,
-    help="A folder of migrations under its name in the ledger; may be given several times, in order.",
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-
-
-@click.group()
+@click.group(cls=LazyGroup)
 def migrate() -> None:
     """Plain SQL migrations: one numbered file per step, safe beside a running worker.
 
-    prodsafe's own tables come first, then each --set. DATABASE_URL names the database.
+    prodsafe's own tables come first, then each set. DATABASE_URL names the database.
     """
 
 
 @migrate.command()
-@_sets_option
+@sets_option
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("what", callback=_read_what)
 def new(sets: list[MigrationSet], kind: str, what: str) -> None:
     """Make the next file: `new expand add_intent_epoch`."""
-    _leave(lambda: _new(sets[-1], kind, what))
+    leave(lambda: _new(_last(sets), kind, what))
 
 
 @migrate.command()
-@_sets_option
-@_json_option
-def plan(sets: list[MigrationSet], as_json: bool) -> None:
-    """Show what `apply` would do; change nothing."""
-
-    def body() -> int:
-        from prodsafe.migrations.runner import plan_for
-
-        found = plan_for(_database_url(), [PRODSAFE_SET, *sets])
-        if as_json:
-            say_json(found.as_dict())
-        else:
-            say("\n".join(found.as_lines()))
-        refuse(found.refusals)
-        return ExitCode.SCHEMA_NOT_READY if found.refusals else ExitCode.OK
-
-    _leave(body, as_json)
-
-
-@migrate.command()
-@_sets_option
-@_json_option
+@sets_option
+@json_option
+@wait_option
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds for another runner."
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds for the whole run.",
 )
-def apply(sets: list[MigrationSet], as_json: bool, wait: float) -> None:
-    """Apply what is pending, in order, each file in its own transaction."""
+@click.option("--to", "to", metavar="[NAME=]N", multiple=True, help="Stop after this file of the set (the last one).")
+def apply(sets: list[MigrationSet], as_json: bool, wait: float, deadline: float, to: tuple[str, ...]) -> None:
+    """Apply what is pending, in order; contract files wait while a worker needs the old shape."""
+    upto = read_targets(to, sets, "--to")
 
     def body() -> int:
         from prodsafe.migrations.runner import migrate as run
 
-        report = say_error if as_json else say
-        result = run(_database_url(), [PRODSAFE_SET, *sets], wait_seconds=wait, report=report)
+        env = read_database_environment()
+        result = run(
+            env.database_url or "",
+            [PRODSAFE_SET, *sets],
+            wait_seconds=wait,
+            report=say_error if as_json else say,
+            run_seconds=deadline,
+            upto=upto,
+            direct_url=env.lock_database_url,
+        )
         if as_json:
             say_json(result.as_dict())
         else:
             say(result.summary)
         return ExitCode.OK
 
-    _leave(body, as_json)
+    leave(body, as_json)
 
 
 @migrate.command()
-@_sets_option
-@_json_option
+@sets_option
+@json_option
 def status(sets: list[MigrationSet], as_json: bool) -> None:
-    """Every migration, and whether, when and by whom it was applied."""
+    """Every migration: applied, pending, deferred, unfinished; when and by whom. Changes nothing."""
 
     def body() -> int:
         from prodsafe.migrations.runner import status_for
 
-        rows = status_for(_database_url(), [PRODSAFE_SET, *sets])
+        plan, rows = status_for(database_url(), [PRODSAFE_SET, *sets])
         if as_json:
-            say_json({"ok": True, "migrations": [row.as_dict() for row in rows]})
+            say_json({**plan.as_dict(), "migrations": [row.as_dict() for row in rows]})
         else:
             say("\n".join(row.as_line() for row in rows))
-        return ExitCode.OK
+            refuse(plan.refusals)
+        return ExitCode.SCHEMA_NOT_READY if plan.refusals else ExitCode.OK
 
-    _leave(body, as_json)
+    leave(body, as_json)
 
 
 @migrate.command()
-@_sets_option
-@_json_option
-def verify(sets: list[MigrationSet], as_json: bool) -> None:
-    """Refuse (exit 4) when an applied file was edited, renamed or removed, or is newer than this program."""
+@sets_option
+@wait_option
+@click.argument("which", metavar="[NAME=]N")
+def repair(sets: list[MigrationSet], wait: float, which: str) -> None:
+    """Record the present text of ONE applied file whose comments or layout changed; refused when its meaning did."""
+    ((name, version),) = read_targets([which], sets, "file").items()
+    target = next(each for each in (PRODSAFE_SET, *sets) if each.name == name)
 
     def body() -> int:
-        from prodsafe.migrations.runner import plan_for
+        from prodsafe.migrations.runner import repair as run
 
-        found = plan_for(_database_url(), [PRODSAFE_SET, *sets])
-        if found.refusals:
-            raise SchemaNotReady(*found.refusals)
-        if as_json:
-            say_json({"ok": True, "versions": found.versions, "pending": len(found.apply)})
-        else:
-            say(f"files and ledger agree: schema at {found.schema}; {len(found.apply)} pending")
+        run(database_url(), target, version, wait_seconds=wait, report=say)
         return ExitCode.OK
 
-    _leave(body, as_json)
+    leave(body)
+
+
+def _last(sets: list[MigrationSet]) -> MigrationSet:
+    if not sets:
+        raise click.UsageError("no installed program has a set of migrations: give --set NAME=FOLDER")
+    return sets[-1]
 
 
 def _new(target: MigrationSet, kind: str, what: str) -> int:
@@ -158,14 +177,3 @@ def _new(target: MigrationSet, kind: str, what: str) -> int:
         file.write(TEMPLATE.format(what=what.replace("_", " ")))
     say(str(path))
     return ExitCode.OK
-
-
-def _database_url() -> str:
-    env = read_environment(os.environ)
-    register_secrets(env.secrets())
-    require_gates(evaluate_gates(env, look_around(os.environ), DATABASE_GATES), force=False)
-    return env.database_url or ""
-
-
-def _leave(body: Callable[[], int], as_json: bool = False) -> None:
-    raise SystemExit(run_entry(body, as_json=as_json))

@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from click.testing import CliRunner
 
-from prodsafe.migrations.cli import migrate as migrate_group
-from prodsafe.migrations.runner import LOCK_KEY
+from prodsafe.embedded_binaries import find_binaries
+from prodsafe.migrations.locking import LOCK_KEY
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -91,7 +90,11 @@ def test_a_database_that_is_not_there_is_unreachable_within_ten_seconds():
     ("change", "refusal"),
     [
         ("UPDATE prodsafe.migration SET checksum = 'other' WHERE set_name = 'live'", "M06 migration-edited"),
-        ("UPDATE prodsafe.migration SET version = 9999 WHERE set_name = 'live'", "M04 schema-ahead"),
+        (
+            "INSERT INTO prodsafe.migration SELECT set_name, 9999, '9999_contract_x', 'contract', '', '', applied_at,"
+            " applied_by, 0 FROM prodsafe.migration WHERE set_name = 'live' AND version = 1",
+            "M04 schema-ahead",
+        ),
     ],
 )
 def test_a_ledger_that_the_files_contradict_ends_the_deploy(database_url, change, refusal):
@@ -168,24 +171,107 @@ def test_a_run_with_nothing_to_do_loads_nothing_heavy(database_url):
     assert not loaded & {"pydantic", "pydantic_settings", "click", "ccxt", "aiohttp", "dotenv"}
 
 
-def test_the_migrate_commands_make_apply_and_verify_a_file(empty_database_url, tmp_path):
-    folder, environment = f"app={tmp_path / 'sql'}", {"DATABASE_URL": empty_database_url}
+def migrate_command(url: str, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`prodsafe migrate ...` as a person types it, in a folder that is not the repository's."""
+    return subprocess.run(
+        [sys.executable, "-m", "prodsafe", "migrate", *words],
+        env={**os.environ, "DATABASE_URL": url}, cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
 
-    def prodsafe_migrate(*arguments: str):
-        return CliRunner().invoke(migrate_group, [arguments[0], "--set", folder, *arguments[1:]], env=environment)
 
-    made = prodsafe_migrate("new", "expand", "add_note")
-    path = Path(made.output.strip())
-    assert made.exit_code == 0 and path.name == "0001_expand_add_note.sql"
-    assert prodsafe_migrate("apply").exit_code == 4  # nothing stands in it yet
+def test_the_installed_programs_sets_are_the_default_in_any_folder(database_url, tmp_path):
+    done = migrate_command(database_url, tmp_path, "status", "--json")
+
+    states = {(row["set"], row["state"]) for row in json.loads(done.stdout)["migrations"]}
+    assert done.returncode == 0 and states == {("prodsafe", "applied"), ("live", "applied")}
+    assert migrate_command(database_url, tmp_path, "apply").stdout.startswith("nothing to do: schema at prodsafe ")
+
+
+def test_files_are_made_planned_applied_up_to_one_and_shown(empty_database_url, tmp_path):
+    folder = tmp_path / "sql"
+
+    def call(command: str, *words: str):
+        return migrate_command(empty_database_url, tmp_path, command, "--set", f"app={folder}", *words)
+
+    path = Path(call("new", "expand", "add_note").stdout.strip())
+    assert path.name == "0001_expand_add_note.sql"
+    assert call("apply").returncode == 4  # nothing stands in it yet
     path.write_text(path.read_text() + "CREATE TABLE note (id int);\n")
+    assert call("apply", "--to", "1").returncode == 0
+    (folder / "0002_expand_x.sql").write_text("ALTER TABLE note ADD COLUMN x int; CREATE TABLE y (id int);")
+    (folder / "0003_contract_z.sql").write_text("DROP TABLE y")
+    assert call("new", "expand", "Bad-Name").returncode == 2 and call("apply", "--to", "x=1").returncode == 2
 
-    assert "  app 0001_expand_add_note" in prodsafe_migrate("plan").output
-    assert prodsafe_migrate("apply").exit_code == 0
-    states = json.loads(prodsafe_migrate("status", "--json").output)["migrations"]
-    assert [row["state"] for row in states if row["set"] == "app"] == ["applied"]
-    assert prodsafe_migrate("verify").exit_code == 0
+    planned = call("plan").stdout
+    assert "ACCESS EXCLUSIVE on note (" in planned and "blocks readers and writers" in planned
+    assert planned.index("expand, safe beside") < planned.index("contract, nobody needs the old shape")
+    locks = json.loads(call("plan", "--json").stdout)["locks"]
+    assert {(lock["relation"], lock["mode"]) for lock in locks} == {
+        ("note", "ACCESS EXCLUSIVE"),
+        ("y", "ACCESS EXCLUSIVE"),
+    }
+    assert call("apply", "--to", "app=2").returncode == 0
+    assert call("apply", "--to", "app=1").returncode == 4  # there is no way back
+    states = [row["state"] for row in json.loads(call("status", "--json").stdout)["migrations"] if row["set"] == "app"]
+    assert states == ["applied", "applied", "pending"]
     path.write_text("CREATE TABLE other (id int);\n")
-    assert prodsafe_migrate("verify").exit_code == 4
-    assert "edited   app 0001_expand_add_note" in prodsafe_migrate("status").output
-    assert prodsafe_migrate("new", "expand", "Bad-Name").exit_code == 2
+    edited = call("status")
+    assert edited.returncode == 4 and "edited     app 0001_expand_add_note" in edited.stdout
+
+
+def test_a_plan_names_who_is_in_the_way(empty_database_url, tmp_path):
+    (tmp_path / "0001_expand_a.sql").write_text("CREATE TABLE a (id int)")
+    command = ["--set", f"app={tmp_path}"]
+    assert migrate_command(empty_database_url, tmp_path, "apply", *command).returncode == 0
+    (tmp_path / "0002_expand_b.sql").write_text("ALTER TABLE a ADD COLUMN note text")
+    with psycopg.connect(empty_database_url, application_name="a-long-report") as reader:
+        reader.execute("SELECT * FROM a")
+
+        shown = migrate_command(empty_database_url, tmp_path, "plan", *command).stdout
+
+    assert "in the way now:" in shown and "a-long-report" in shown and "holds a AccessShareLock" in shown
+
+
+def test_the_sql_of_a_plan_runs_in_psql_and_leaves_the_ledger_as_the_runner_does(
+    make_database, postgres_binaries, tmp_path
+):
+    (tmp_path / "0001_expand_a.sql").write_text("-- it's a comment\nCREATE TABLE a (id int, note text DEFAULT 'it''s')")
+    (tmp_path / "0002_expand_b.sql").write_text("SET a.b = 1; CREATE INDEX CONCURRENTLY a_id ON a (id); VACUUM a;")
+    by_hand, by_runner = make_database(), make_database()
+    command = ["--set", f"app={tmp_path}"]
+    script = migrate_command("", tmp_path, "plan", "--sql", "--from", "app=0", *command)
+    psql = find_binaries(postgres_binaries)[0] / "psql"
+
+    done = subprocess.run([psql, "-X", "-q", by_hand], input=script.stdout, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    migrate_command(by_runner, tmp_path, "apply", *command)
+    ledger = "SELECT version, name, checksum, raw_checksum, content, state, steps_done FROM prodsafe.migration WHERE"
+    assert query(by_hand, f"{ledger} set_name = 'app'") == query(by_runner, f"{ledger} set_name = 'app'")
+
+
+def test_a_signal_ends_every_migrate_command_with_a_refusal(empty_database_url, tmp_path):
+    (tmp_path / "0001_expand_a.sql").write_text("SELECT pg_sleep(30)")
+    with subprocess.Popen(
+        [sys.executable, "-m", "prodsafe", "migrate", "apply", "--set", f"app={tmp_path}"],
+        env={**os.environ, "DATABASE_URL": empty_database_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not query(empty_database_url, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 4 and "refused M13" in said
+
+
+def test_the_direct_address_is_read_for_statements_outside_transactions_and_must_be_one(empty_database_url):
+    arguments, environment = command(empty_database_url)
+
+    done = subprocess.run(
+        arguments, env={**environment, "LOCK_DATABASE_URL": "mysql://x"}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1 and "LOCK_DATABASE_URL" in done.stderr

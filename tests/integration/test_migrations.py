@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,68 +13,9 @@ import psycopg
 import pytest
 
 from prodsafe import postgres
-from prodsafe.errors import DatabaseRefused, ExitCode, SchemaNotReady
-from prodsafe.migrations import MigrationSet, check_schema, files, migrate, plan, plan_for, runner
-
-NAP = "SELECT pg_sleep(coalesce(current_setting('app.nap_seconds', true), '0')::float);"
-
-
-class App:
-    """A program of one migration set on one database, and what a person would look up there."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.set, self.url = MigrationSet("app", folder), url
-        self.said: list[str] = []
-
-    def write(self, *sqls: str) -> None:
-        for number, sql in enumerate(sqls, start=1):
-            (self.set.folder / f"{number:04d}_expand_step{number}.sql").write_text(sql)
-
-    def migrate(self, **options):
-        options = {"wait_seconds": 10.0, "report": self.said.append, **options}
-        return migrate(self.url, [self.set], **options)
-
-    def refused(self, **options):
-        with pytest.raises(SchemaNotReady) as caught:
-            self.migrate(**options)
-        assert caught.value.exit_code == ExitCode.SCHEMA_NOT_READY
-        return caught.value.refusals[0]
-
-    def query(self, sql: str, *parameters):
-        with psycopg.connect(self.url, autocommit=True) as conn:
-            cursor = conn.execute(sql, parameters)
-            return cursor.fetchall() if cursor.description else []
-
-    def set_default(self, setting: str) -> None:
-        self.query(f"ALTER DATABASE {urlsplit(self.url).path[1:]} SET {setting}")
-
-    def applied(self) -> list[int]:
-        return [
-            version
-            for (version,) in self.query("SELECT version FROM prodsafe.migration WHERE set_name = 'app' ORDER BY 1")
-        ]
-
-    def tables(self) -> set[str]:
-        return {name for (name,) in self.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
-
-    def start_runner(self) -> subprocess.Popen[str]:
-        program = "from prodsafe.migrations.cli import migrate; migrate()"
-        return subprocess.Popen(
-            [sys.executable, "-c", program, "apply", "--set", f"app={self.set.folder}"],
-            env={**os.environ, "DATABASE_URL": self.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def wait_until(self, condition: str, *parameters) -> None:
-        give_up_at = time.monotonic() + 20
-        while not self.query(f"SELECT 1 WHERE {condition}", *parameters):
-            assert time.monotonic() < give_up_at, f"never came: {condition}"
-            time.sleep(0.02)
-
-
-ASLEEP = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')"
+from prodsafe.errors import DatabaseRefused, ExitCode
+from prodsafe.migrations import check_schema, files, ledger, locking, plan, plan_for, transaction
+from tests.migrating import ASLEEP, NAP, App
 
 
 @pytest.fixture
@@ -106,7 +45,7 @@ def test_a_run_with_nothing_to_do_takes_no_lock_and_changes_nothing(app):
     app.migrate()
 
     with psycopg.connect(app.url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", [runner.LOCK_KEY])
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [locking.LOCK_KEY])
         result = app.migrate(wait_seconds=0)
 
     assert result.applied == () and result.summary == "nothing to do: schema at app 1"
@@ -176,12 +115,25 @@ def test_a_missing_file_is_refused(app):
     assert app.refused().kind is plan.MISSING
 
 
-def test_a_database_newer_than_the_files_is_refused(app):
+def test_an_older_release_lives_with_newer_expand_files_and_not_with_a_newer_contract_file(app):
+    """A release that is rolled back runs its own `migrate_schema.py` first, on the newer schema."""
     app.write("CREATE TABLE a (id int)", "CREATE TABLE b (id int)")
+    (app.set.folder / "0003_contract_drop_a.sql").write_text("DROP TABLE a")
+    app.migrate(upto={"app": 2})
+    newest = (app.set.folder / "0003_contract_drop_a.sql").rename(app.set.folder / "later")
+    (app.set.folder / "0002_expand_step2.sql").rename(app.set.folder / "also_later")
+
+    assert app.migrate().applied == ()
+    with postgres.connect(app.url) as conn:
+        assert check_schema(conn, [app.set]) == []
+    newest.rename(app.set.folder / "0003_contract_drop_a.sql")
+    (app.set.folder / "also_later").rename(app.set.folder / "0002_expand_step2.sql")
     app.migrate()
-    (app.set.folder / "0002_expand_step2.sql").unlink()
+    (app.set.folder / "0003_contract_drop_a.sql").unlink()
 
     assert app.refused().kind is plan.AHEAD
+    with postgres.connect(app.url) as conn:
+        assert [refusal.kind for refusal in check_schema(conn, [app.set])] == [plan.AHEAD]
 
 
 def test_a_queued_change_never_stalls_readers_and_succeeds_once_the_long_reader_ends(app):
@@ -222,20 +174,20 @@ def test_a_table_that_stays_busy_ends_the_run_after_its_time_and_leaves_nothing(
 
         found = app.refused(table_lock_seconds=1.0)
 
-    assert found.kind is runner.TABLE_BUSY
+    assert found.kind is transaction.TABLE_BUSY
     assert app.applied() == [1] and app.tables() == {"a"}
 
 
 def test_a_lock_that_is_held_too_long_is_refused_with_its_holder(app):
     app.write("CREATE TABLE a (id int)")
     with psycopg.connect(app.url, application_name="the-other-deploy") as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", [runner.LOCK_KEY])
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [locking.LOCK_KEY])
         pid = str(other.info.backend_pid)
         began = time.monotonic()
 
         found = app.refused(wait_seconds=0.5)
 
-    assert found.kind is runner.LOCK_HELD and 0.5 <= time.monotonic() - began < 3
+    assert found.kind is locking.LOCK_HELD and 0.5 <= time.monotonic() - began < 3
     assert "the-other-deploy" in found.cause and pid in found.cause
     assert any("waiting for another runner: the-other-deploy" in line for line in app.said)
 
@@ -264,7 +216,7 @@ def test_a_failing_statement_is_named_with_its_line_and_leaves_nothing(app):
 
     found = app.refused()
 
-    assert found.kind is runner.FAILED
+    assert found.kind is transaction.FAILED
     assert "0002_expand_step2, line 3" in found.cause and "nowhere" in found.cause and "42703" in found.cause
     assert app.applied() == [1] and app.tables() == {"a"}
     app.write("CREATE TABLE a (id int)", "CREATE TABLE b (id int)")
@@ -277,7 +229,7 @@ def test_a_constraint_that_fails_only_at_commit_fails_the_file(app):
         "INSERT INTO b VALUES (1)"
     )
 
-    assert app.refused().kind is runner.FAILED
+    assert app.refused().kind is transaction.FAILED
     assert app.applied() == []
 
 
@@ -319,7 +271,7 @@ def test_a_runner_that_lost_the_lock_records_nothing(app):
         app.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
         found = run.result(20)
 
-    assert found.kind is runner.LOCK_LOST
+    assert found.kind is locking.LOCK_LOST
     assert app.applied() == [] and app.tables() == set()
 
 
@@ -365,7 +317,7 @@ def test_a_user_who_may_not_read_the_ledger_is_told_so(app):
         kinds = [refusal.kind for refusal in check_schema(conn, [app.set])]
         conn.execute("RESET ROLE; DROP ROLE outsider_of_ledger")
 
-    assert kinds == [runner.LEDGER_UNREADABLE]
+    assert kinds == [ledger.LEDGER_UNREADABLE]
 
 
 def test_a_user_who_may_not_create_the_ledger_is_told_so(app):
@@ -376,7 +328,7 @@ def test_a_user_who_may_not_create_the_ledger_is_told_so(app):
     app.url = parts._replace(netloc=f"weak_migrator:weak@{parts.hostname}:{parts.port}").geturl()
     found = app.refused()
 
-    assert found.kind is runner.FAILED and "permission denied" in found.cause
+    assert found.kind is transaction.FAILED and "permission denied" in found.cause
 
 
 def test_a_server_that_only_reads_is_told_apart_from_a_wrong_file(app):
@@ -385,7 +337,7 @@ def test_a_server_that_only_reads_is_told_apart_from_a_wrong_file(app):
 
     found = app.refused()
 
-    assert found.kind is runner.FAILED and "primary" in found.mend and "25006" in found.cause
+    assert found.kind is transaction.FAILED and "primary" in found.mend and "25006" in found.cause
 
 
 def test_a_plan_changes_nothing(app):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from prodsafe.errors import ExitCode, SchemaNotReady
 from prodsafe.migrations import PRODSAFE_SET, MigrationSet, load
-from prodsafe.migrations.files import MALFORMED_FILE, NOT_TRANSACTIONAL, normalised, parse_all, statements
+from prodsafe.migrations.files import MALFORMED_FILE, NOT_TRANSACTIONAL, normalised, parse_all
+from prodsafe.migrations.statements import Way, split, steps_of
 
 TABLE = b"CREATE TABLE t (id bigint);\n"
 
@@ -124,13 +125,67 @@ def test_what_only_psql_understands_is_refused(sql):
         "ALTER TABLE t DETACH PARTITION p CONCURRENTLY;",
         "VACUUM FULL t;",
         "VACUUM;",
-        "CREATE DATABASE d;",
         "ALTER SYSTEM SET work_mem = '1MB';",
         "CLUSTER;",
     ],
 )
-def test_a_statement_that_cannot_run_in_a_transaction_is_refused_before_anything_runs(sql):
-    assert [refusal.kind for refusal in refused(one(sql)).refusals] == [NOT_TRANSACTIONAL]
+def test_what_cannot_run_in_a_transaction_makes_the_file_one_of_steps_without_any_flag(sql):
+    (migration,) = parse_all("app", one(sql))
+
+    assert not migration.transactional and [each.way for each in migration.statements] == [Way.ALONE]
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("CREATE DATABASE d;", "by hand"),
+        ("DROP SUBSCRIPTION s;", "by hand"),
+        ("CREATE INDEX CONCURRENTLY ON t (id);", "needs a name"),
+        ("SET LOCAL lock_timeout = 0; VACUUM t;", "without LOCAL"),
+    ],
+)
+def test_what_the_next_run_could_not_heal_is_refused_before_anything_runs(sql, why):
+    error = refused(one(sql))
+
+    assert [refusal.kind for refusal in error.refusals] == [NOT_TRANSACTIONAL] and why in str(error)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET LOCAL lock_timeout = 0; SELECT 1",
+        "ALTER TYPE mood ADD VALUE 'new'",
+        "ANALYZE t",
+        "SET search_path = s; CREATE TABLE vacuum_log (id int)",
+        "CREATE INDEX i ON t (id) /* CONCURRENTLY */",
+        "SELECT 'CREATE INDEX CONCURRENTLY i ON t (id)'",
+    ],
+)
+def test_everything_else_is_one_transaction(sql):
+    assert parse_all("app", one(sql))[0].transactional
+
+
+def test_settings_are_no_steps_and_hold_for_the_steps_below_them():
+    steps = steps_of(split("SET a.b = 1; VACUUM t; RESET a.b; SELECT 1"))
+
+    assert [(step.settings, step.statement.text) for step in steps] == [
+        (("SET a.b = 1",), "VACUUM t"),
+        (("SET a.b = 1", "RESET a.b"), "SELECT 1"),
+    ]
+
+
+@pytest.mark.parametrize("rest", ["0002", "9", "x", "", "0"])
+def test_a_file_may_require_only_an_earlier_one(rest):
+    contents = {"0001_expand_a.sql": TABLE, "0002_contract_b.sql": f"-- prodsafe: require {rest}\n".encode() + TABLE}
+
+    assert "no earlier file" in str(refused(contents))
+
+
+def test_a_directive_is_read_and_a_wrong_one_refused():
+    contents = {"0001_data_a.sql": TABLE, "0002_contract_b.sql": b"-- prodsafe: require 0001\n" + TABLE}
+
+    assert parse_all("app", contents)[1].requires == (1,)
+    assert "unknown directive" in str(refused(one("-- prodsafe: hurry\nSELECT 1")))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +213,11 @@ def test_safe_code_raises_no_false_alarm(sql):
 def test_statements_are_split_outside_quotes_comments_and_function_bodies():
     sql = "SELECT 'a;b'; /* ; */ SELECT $x$ ; $x$ -- ;\n; CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; END"
 
-    assert statements(sql) == ["SELECT ''", "SELECT ''", "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; END"]
+    found = split(sql)
+
+    assert [each.code for each in found] == ["SELECT ''", "SELECT ''", "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; END"]
+    assert found[0].text == "SELECT 'a;b'" and found[0].clean == "SELECT 'a;b'"
+    assert [each.line for each in found] == [1, 1, 2]
 
 
 @given(st.text())
@@ -166,7 +225,7 @@ def test_statements_are_split_outside_quotes_comments_and_function_bodies():
 @example("$$ never closed ;")
 @example("E'\\")
 def test_any_text_is_split_without_an_error_and_no_statement_is_empty(sql):
-    assert all(statement.strip() for statement in statements(sql))
+    assert all(each.code and each.text in sql for each in split(sql))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")))
@@ -178,7 +237,7 @@ def test_normalising_twice_changes_nothing_more(text):
 
 @given(st.lists(st.sampled_from(["SELECT 1", "SELECT ';'", 'SELECT ";"', "SELECT $$;$$", "DO $a$;$$;$a$"])))
 def test_joining_statements_and_splitting_them_gives_as_many_back(parts):
-    assert len(statements(" ;\n".join(parts))) == len(parts)
+    assert len(split(" ;\n".join(parts))) == len(parts)
 
 
 def test_a_missing_folder_is_refused_with_its_name(tmp_path: Path):
