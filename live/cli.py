@@ -11,21 +11,18 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from live.settings import TIMEFRAMES
-from live.simulator.scenarios import SCENARIOS
-from prodsafe.errors import ExitCode, GateRefused, RefusalKind
-from prodsafe.output import register_secrets, run_entry, say, say_error, say_json
-from prodsafe.values import read_seconds
+from live.cli_parts import database_url, json_option, this_environment
+from prodsafe.errors import ExitCode
+from prodsafe.output import run_entry, say, say_error, say_json
 
 if TYPE_CHECKING:
     from live.book import Book
@@ -33,10 +30,7 @@ if TYPE_CHECKING:
     from prodsafe.environment import Environment
     from prodsafe.postgres import Connection
 
-OPERATOR_DATABASE = RefusalKind("H05", "operator-database")
-
 _FOLLOW_SECONDS = 1.0
-_PROGRESS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +57,29 @@ def _not_blank(_context: click.Context, _parameter: click.Parameter, text: str) 
     return text.strip()
 
 
-def _utc(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
-    """ISO 8601; a time without a zone is UTC, as every time here is."""
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no date or time, as 2026-03-01 or 2026-03-01T12:00Z") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
-    try:
-        return None if text is None else read_seconds(text)
-    except ValueError as wrong:
-        raise click.BadParameter(f"{text!r} {wrong}") from None
-
-
 scope_option = click.option(
     "--scope",
     help="The account, as `status` prints it. Else ENVIRONMENT, EXCHANGE_ID and EXCHANGE_ACCOUNT name it, else it is"
     " the only one in the database.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="The same as data, for machines.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands below and those of other modules, which are imported when they are asked for."""
+
+    elsewhere: ClassVar = {"candles": "live.replay_cli", "paper": "live.replay_cli", "replay": "live.replay_cli"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.elsewhere])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (module := self.elsewhere.get(cmd_name)) is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(module), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Look at the worker and hold it back; replay and paper try its strategy.
 
@@ -247,114 +237,6 @@ def _tail(
 
 
 @cli.command()
-@click.option(
-    "--csv",
-    "csv_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Candles of this file; columns: opened_at (ISO 8601 UTC or epoch seconds), open, high, low, close, volume.",
-)
-@click.option("--scenario", type=click.Choice(list(SCENARIOS)), help="Made-up candles instead.")
-@click.option("--seed", default=1, show_default=True, help="Of the scenario.")
-@click.option("--bars", default=3000, show_default=True, type=click.IntRange(1, 1_000_000), help="Of the scenario.")
-@click.option("--symbol", help="Default: the first of LIVE_SYMBOLS.")
-@click.option("--timeframe", type=click.Choice(TIMEFRAMES), help="Default: LIVE_TIMEFRAME.")
-@click.option("--from", "begin_at", callback=_utc, help="Trade from here on (UTC); candles before it warm up.")
-@click.option("--to", "end_at", callback=_utc, help="Use no candle that closes after this (UTC).")
-@click.option("--balance", default=10_000.0, show_default=True, type=click.FloatRange(min=1), help="To begin with.")
-@json_option
-def replay(
-    csv_file: Path | None,
-    scenario: str | None,
-    seed: int,
-    bars: int,
-    symbol: str | None,
-    timeframe: str | None,
-    begin_at: datetime | None,
-    end_at: datetime | None,
-    balance: float,
-    as_json: bool,
-) -> int:
-    """What the worker would have done: recorded candles through its own strategy, risk and execution, on paper.
-
-    The candles are those that workers have read (DATABASE_URL), of --csv or of --scenario. LIVE_* and RISK_* are the
-    worker's settings. Nothing looks ahead, nothing is written, and the same candles give the same trades; where a
-    candle does not tell, the worse is assumed, as printed at the end. It is no forecast.
-    """
-    import asyncio
-
-    from live.market import timeframe as length_of
-    from live.paper_loop import require_settings
-    from live.recorded import cut, make_scenario_candles, read_candle_file, read_journal_candles
-    from live.replay import replay as run
-    from live.replay_report import as_data, as_text, summary_of, trades_of
-
-    if csv_file and scenario:
-        raise click.UsageError("--csv and --scenario are two sources of candles: choose one")
-    environment = _environment()
-    settings = require_settings(environment)
-    symbol, length = symbol or settings.live_symbols[0], length_of(timeframe or settings.live_timeframe)
-    if csv_file:
-        candles = read_candle_file(csv_file, symbol, length)
-    elif scenario:
-        candles = make_scenario_candles(scenario, seed=seed, bars=bars, symbol=symbol, timeframe=length)
-    else:
-        candles = read_journal_candles(_database_url(environment), symbol, length)
-    replayed = asyncio.run(
-        run(
-            cut(candles, begin_at=begin_at, end_at=end_at),
-            settings,
-            begin_at=begin_at,
-            balance_quote=Decimal(str(balance)),
-            progress=_progress(),
-        )
-    )
-    trades = trades_of(replayed.events)
-    summary = summary_of(replayed, trades)
-    if as_json:
-        say_json(as_data(summary, trades))
-    else:
-        say(as_text(summary, trades))
-    return ExitCode.OK
-
-
-def _progress() -> Callable[[int, int], None]:
-    """Says on stderr how far a long run has come, now and then."""
-    said_at = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at >= _PROGRESS_SECONDS:
-            said_at = time.monotonic()
-            say_error(f"replay: {done} of {total} candles")
-
-    return progress
-
-
-@cli.command()
-@click.option("--scenario", type=click.Choice(list(SCENARIOS)), help="Made-up prices; no network is needed.")
-@click.option("--seconds", callback=_seconds, help="Stop by itself after this long.")
-def paper(scenario: str | None, seconds: float | None) -> int:
-    """Trade on paper: the worker's own loop on real prices, no key, no database, no order that leaves.
-
-    Prices are the public market data of EXCHANGE_ID, or of the simulated venue at EXCHANGE_URL. LIVE_* and RISK_* are
-    the worker's settings; WITH_HEALTH, HEALTH_HOST and PORT as there. DRY_RUN=0 is refused. What it holds and has lost
-    is forgotten when it ends.
-    """
-    from live.paper_loop import build_paper, require_paper_settings, trade_on_paper
-
-    environment = _environment()
-    settings = require_paper_settings(environment)
-    return trade_on_paper(
-        environment,
-        settings,
-        build_paper(settings),
-        scenario=scenario,
-        seconds=seconds,
-        with_health=environment.with_health,
-    )
-
-
-@cli.command()
 @click.option("--keep", is_flag=True, help="Leave it running at the end, and print its addresses.")
 def demo(keep: bool) -> int:
     """The whole story on an embedded PostgreSQL and a simulated venue: no account, no network."""
@@ -363,30 +245,9 @@ def demo(keep: bool) -> int:
     return tell(keep=keep)
 
 
-def _environment() -> Environment:
-    """Read the environment, once."""
-    from prodsafe.environment import read_environment
-
-    environment = read_environment(os.environ)
-    register_secrets(environment.secrets())
-    return environment
-
-
 def _operator(scope: str | None) -> Operator:
-    environment = _environment()
-    return Operator(environment, _database_url(environment), scope)
-
-
-def _database_url(environment: Environment) -> str:
-    """Raises GateRefused where the environment names no usable database."""
-    if environment.database_url is None:
-        malformed = [each for each in environment.problems if (each.seen or "").startswith("DATABASE_URL=")]
-        missing = OPERATOR_DATABASE.because(
-            "DATABASE_URL is not set; operators' commands look into the worker's database",
-            mend="set DATABASE_URL as the worker has it",
-        )
-        raise GateRefused(*(malformed or [missing]))
-    return environment.database_url
+    environment = this_environment()
+    return Operator(environment, database_url(environment), scope)
 
 
 @contextmanager
@@ -397,9 +258,11 @@ def _writing(url: str) -> Iterator[Connection]:
     from live.reader import unreadable
     from prodsafe.postgres import connect
 
-    with connect(url, application_name="live/operator", settings={"lock_timeout": 3000}) as connection:
+    with connect(url, application_name="live/operator") as connection:
         try:
-            yield connection
+            with connection.transaction():  # for its length only: what a session sets leaks through a pooler
+                connection.execute("SET LOCAL lock_timeout = 3000")
+                yield connection
         except psycopg.Error as error:
             raise unreadable(error) from error
 

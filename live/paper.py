@@ -31,7 +31,7 @@ from live.model import (
     VenueOrderStatus,
     VenuePosition,
 )
-from live.simulator.matching import Venue
+from live.simulator.matching import Fees, Venue
 from live.simulator.orders import (
     Contract,
     Execution,
@@ -61,9 +61,22 @@ class Market(Protocol):
 
 
 class PaperVenue:
-    """Implements live.venue.Venue. What the market cannot say raises VenueUnreadable, as with a real venue."""
+    """Implements live.venue.Venue. What the market cannot say raises VenueUnreadable, as with a real venue.
 
-    def __init__(self, market: Market, *, clock: Clock, balance_quote: Decimal = Decimal(10000)) -> None:
+    fees: what a fill costs. fills_on_touch: whether a price that only reaches a resting order fills it.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        clock: Clock,
+        balance_quote: Decimal = Decimal(10000),
+        fees: Fees | None = None,
+        fills_on_touch: bool = True,
+    ) -> None:
+        self._fees = fees
+        self._fills_on_touch = fills_on_touch
         self._market = market
         self._clock = clock
         self._began_at = self._now = clock.now()
@@ -133,17 +146,31 @@ class PaperVenue:
     async def close(self) -> None:
         await self._market.close()
 
+    async def charge_funding(self, share: Decimal) -> Decimal:
+        """Take this share of what each position is worth now from the account. Returns the sum, in quote currency."""
+        venue = await self._seen()
+        account = venue.accounts[_ACCOUNT]
+        held = account.positions.values()
+        worth = (abs(p.qty) * venue.contracts[p.venue_id].contract_size * venue.quotes[p.venue_id].mark for p in held)
+        charged = sum(worth, Decimal(0)) * share
+        account.cash -= charged
+        return charged
+
     # --- the matching behind ------------------------------------------------------------------------------------
 
     async def _seen(self, *also: str) -> Venue:
         """The venue after a look at the prices of every symbol that has an order or a position, and of `also`."""
-        async with self._opening:
-            venue = self._venue or await self._opened()
+        if (venue := self._venue) is None:
+            async with self._opening:
+                venue = self._venue or await self._opened()
         account = venue.accounts[_ACCOUNT]
         busy = {order.venue_id for order in account.open_orders()} | account.positions.keys()
-        symbols = [symbol for symbol, known in self._instruments.items() if known.venue_id in busy or symbol in also]
-        tickers = await self._market.tickers(symbols) if symbols else {}
         self._now = max(self._now, self._clock.now())  # matching's time must not go back with the wall clock
+        if not busy and not also:
+            return venue
+        symbols = [symbol for symbol, known in self._instruments.items() if known.venue_id in busy or symbol in also]
+        tickers = await self._market.tickers(symbols)
+        self._now = max(self._now, self._clock.now())
         for symbol, seen in tickers.items():
             last = (seen.bid_price + seen.ask_price) / 2
             quote = Quote(seen.bid_price, seen.ask_price, last, seen.mark_price, seen.mark_price)
@@ -156,6 +183,8 @@ class PaperVenue:
             [_contract(instrument) for instrument in self._instruments.values()],
             balances={_ACCOUNT: self._balance_quote},
             id_seed=f"paper/{self._began_at.isoformat()}",  # an id of an earlier process never comes back
+            fees=self._fees,
+            fills_on_touch=self._fills_on_touch,
         )
         return self._venue
 

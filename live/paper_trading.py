@@ -15,6 +15,7 @@ from live.journal import MemoryJournal, MemoryStore
 from live.live_trading import Identity, LiveTrading
 from live.paper import Market, PaperVenue
 from live.settings import Settings
+from live.simulator.matching import Fees
 from live.smc.parameters import SmcParameters
 from live.status import Halt
 from prodsafe.lease_model import scope_hash
@@ -25,7 +26,8 @@ START_BALANCE = Decimal(10_000)
 class PaperTrading(LiveTrading):
     """The worker's own loop with strategy, risk, execution, book and reconcile over the public half of a market.
 
-    What it holds, what it has lost and whether it is halted end with the process. balance_quote: what it begins with.
+    What it holds, what it has lost and whether it is halted end with the process. balance_quote: what it begins with;
+    fees, fills_on_touch: as in PaperVenue.
     """
 
     def __init__(
@@ -37,11 +39,16 @@ class PaperTrading(LiveTrading):
         clock: Clock,
         narrate: Callable[[str], None],
         balance_quote: Decimal = START_BALANCE,
+        fees: Fees | None = None,
+        fills_on_touch: bool = True,
         parameters: SmcParameters | None = None,
     ) -> None:
         store, holder = MemoryStore(), uuid4()
         epoch = store.take(scope, holder)
         self._memory = MemoryJournal(store, scope=scope, epoch=epoch, holder=holder, clock=clock.now)
+        self._paper = PaperVenue(
+            market, clock=clock, balance_quote=balance_quote, fees=fees, fills_on_touch=fills_on_touch
+        )
         super().__init__(
             settings=settings,
             identity=Identity(
@@ -55,7 +62,7 @@ class PaperTrading(LiveTrading):
                 version=package_version(),
             ),
             journal=self._memory,
-            venue=PaperVenue(market, clock=clock, balance_quote=balance_quote),
+            venue=self._paper,
             clock=clock,
             permit=lambda: None,  # a lease is for an account that two processes could share; this one is our own memory
             lease_is_fresh=lambda: True,
@@ -67,6 +74,15 @@ class PaperTrading(LiveTrading):
     async def boot_and_run(self) -> None:
         await self.boot()
         await self.run()
+
+    @property
+    def parameters(self) -> SmcParameters:
+        """What the strategy was told."""
+        return self._parameters
+
+    async def charge_funding(self, share: Decimal) -> Decimal:
+        """What holding costs now: this share of the positions' worth. Returns it in quote currency."""
+        return await self._paper.charge_funding(share)
 
     async def recorded(self) -> list[Event]:
         """Every event so far, oldest first."""

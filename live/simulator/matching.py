@@ -2,7 +2,8 @@
 
 No I/O and no clock: every call is given `now`, which must not go back. Model, where Kraken's documents leave a choice:
 - The book is one bid and one ask around the price. An order that crosses it on arrival executes at once at the best
-  price (taker); a resting order executes at its own price once the last price reaches or passes it (maker).
+  price (taker); a resting order executes at its own price (maker) once the last price reaches or passes it, or where
+  fills_on_touch is off, only once it passes it: nobody knows how many orders stood before ours in the queue.
 - A market order is immediate-or-cancel within 1 % of the best price (Kraken's price protection); what finds no
   liquidity is cancelled.
 - Reduce-only, as Kraken's "Other order options" page describes it: refused when nothing can be reduced; a bigger one
@@ -110,11 +111,13 @@ class Venue:
         balances: Mapping[str, Decimal],
         id_seed: str = "",
         fees: Fees | None = None,
+        fills_on_touch: bool = True,
     ) -> None:
         self.contracts = {contract.venue_id: contract for contract in contracts}
         self.accounts = {name: Account(name, cash) for name, cash in balances.items()}
         self.quotes: dict[str, Quote] = {}
         self.fees = fees or Fees()
+        self._fills_on_touch = fills_on_touch
         self._id_seed = id_seed
         self._ids_given = 0
         self._taken: dict[str, Decimal] = {}
@@ -369,8 +372,8 @@ class Venue:
         order = account.orders[order.order_id]
         if not order.is_resting or order.limit_price is None:
             return
-        reached = quote.last <= order.limit_price if order.side is OrderSide.BUY else quote.last >= order.limit_price
-        if reached:
+        beyond = (order.limit_price - quote.last) * (1 if order.side is OrderSide.BUY else -1)
+        if beyond > 0 or (beyond == 0 and self._fills_on_touch):
             self._fill(account, order, self._liquid(order), order.limit_price, is_maker=True, now=now)
 
     def _liquid(self, order: Order) -> Decimal:

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from live import cli
+from live.candle_files import candle_lines
 from live.events import Decided, Event, Filled, IntentApproved, OrderIntended, WorkerStarted
 from live.model import Candle, Leg, Side
-from live.recorded import COLUMNS, SCENARIO_BEGAN_AT, make_scenario_candles, read_candle_file
-from live.replay import ASSUMPTIONS, Replayed, instrument_of, next_stop, replay
-from live.replay_report import as_data, as_text, summary_of, trades_of
+from live.recorded import SCENARIO_BEGAN_AT, make_scenario_candles
+from live.replay import Costs, Replayed, assumptions, instrument_of, next_stop, replay
+from live.replay_report import as_data, as_text, report_of, trades_of
 from live.settings import Settings
 from live.smc.engine import Engine
 from live.smc.parameters import SmcParameters
-from prodsafe.errors import GateRefused
 
 BTC, ETH = "BTC/USD:USD", "ETH/USD:USD"
 BAR = timedelta(minutes=15)
 SETTINGS = Settings()
+ENTRY = 66664
 SETUP = 384  # BTC's candle number 383 completes the first setup that the strategy is warm enough to see
 T0 = SCENARIO_BEGAN_AT
 
@@ -100,14 +105,14 @@ def test_an_entry_is_asked_for_and_filled_no_earlier_than_the_next_candles_open(
     signals = [each for each in decisions(replayed) if each.taken]
     entries = [each.at for each in replayed.events if isinstance(each, OrderIntended) and each.spec.leg is Leg.ENTRY]
 
-    assert len(signals) == len(entries) == len(trades_of(replayed.events)) == 3
+    assert len(signals) == len(entries) == len(trades_of(replayed)) == 3
     assert all(signal.closed_at < asked for signal, asked in zip(signals, entries, strict=True))
-    assert all(trade.opened_at > asked for trade, asked in zip(trades_of(replayed.events), entries, strict=True))
+    assert all(trade.opened_at > asked for trade, asked in zip(trades_of(replayed), entries, strict=True))
 
 
 def test_the_limits_of_the_worker_are_asked_too() -> None:
     replayed = run(scenario(800), replace(SETTINGS, risk_max_cost_r=Decimal("0.01")))
-    summary = summary_of(replayed, trades_of(replayed.events))
+    summary = report_of(replayed).summary
 
     assert (summary.signals, summary.taken, summary.trades) == (3, 0, 0)
     assert sum(summary.denied.values()) == 3
@@ -119,7 +124,7 @@ def test_a_candle_that_is_missing_after_the_setup_makes_its_decision_too_late() 
     del candles[SETUP]
 
     replayed = run(candles)
-    summary = summary_of(replayed, trades_of(replayed.events))
+    summary = report_of(replayed).summary
 
     assert (summary.missing_candles, summary.signals, summary.denied) == (1, 1, {"late": 1})
 
@@ -142,7 +147,7 @@ def test_candles_before_the_beginning_only_warm_up() -> None:
 
 def test_a_candle_that_spans_stop_and_target_is_a_loss() -> None:
     replayed = run(after_the_setup((67000, 67100, 66500, 66700), (66700, 70000, 65000, 69000)))
-    (trade,) = trades_of(replayed.events)
+    (trade,) = trades_of(replayed)
 
     assert trade.exits == ("stop",)
     assert Decimal("-1.1") < trade.r < -1
@@ -158,22 +163,22 @@ def test_a_short_mirrors_it() -> None:
     fills = replace(last, opened_at=last.closed_at, open=last.close, high=entry + 1, low=last.close, close=entry)
     spans = replace(fills, opened_at=fills.closed_at, open=entry, high=stop + 1, low=target - 1, close=target)
 
-    (trade,) = trades_of(run([*candles, fills, spans]).events)
+    (trade,) = trades_of(run([*candles, fills, spans]))
 
     assert (trade.exits, trade.side) == (("stop",), Side.SHORT)
     assert trade.r < -1
 
 
 def test_the_candle_that_fills_the_entry_reaches_a_target_with_its_close_only() -> None:
-    high_first = trades_of(run(after_the_setup((67000, 70000, 66500, 67000))).events)
-    closes_there = trades_of(run(after_the_setup((67000, 70000, 66500, 67600))).events)
+    high_first = trades_of(run(after_the_setup((67000, 70000, 66500, 67000))))
+    closes_there = trades_of(run(after_the_setup((67000, 70000, 66500, 67600))))
 
     assert [trade.exits for trade in high_first] == [()]
     assert [trade.exits for trade in closes_there] == [("target",)]
 
 
 def test_the_candle_that_fills_the_entry_can_stop_it_out_too() -> None:
-    (trade,) = trades_of(run(after_the_setup((67000, 70000, 65000, 69000))).events)
+    (trade,) = trades_of(run(after_the_setup((67000, 70000, 65000, 69000))))
 
     assert trade.exits == ("stop",)
     assert trade.entry_price == 66664
@@ -181,10 +186,99 @@ def test_the_candle_that_fills_the_entry_can_stop_it_out_too() -> None:
 
 
 def test_a_market_that_opens_beyond_the_stop_fills_it_there() -> None:
-    (trade,) = trades_of(run(after_the_setup((67000, 67100, 66500, 66700), (64000, 64100, 63900, 64000))).events)
+    (trade,) = trades_of(run(after_the_setup((67000, 67100, 66500, 66700), (64000, 64100, 63900, 64000))))
 
     assert trade.exit_price is not None and trade.exit_price < 64000
     assert trade.r < -3
+
+
+def test_a_limit_fills_only_when_the_price_trades_through_it() -> None:
+    """A touch says nothing of the queue before us."""
+    touched = run(after_the_setup((67000, 67100, ENTRY, 67000)))
+    through = run(after_the_setup((67000, 67100, ENTRY - 1, 67000)))
+
+    assert trades_of(touched) == []
+    assert [trade.entry_price for trade in trades_of(through)] == [ENTRY]
+
+
+def test_a_target_that_is_only_touched_does_not_fill() -> None:
+    (trade,) = trades_of(run(after_the_setup((67000, 67100, 66500, 66700))))
+    target = int(trade.target_prices[0])
+    fills, rises = (67000, 67100, 66500, 66700), (66700, target, 66650, 66700)
+
+    (touched,) = trades_of(run(after_the_setup(fills, rises)))
+    (through,) = trades_of(run(after_the_setup(fills, (66700, target + 1, 66650, 66700))))
+
+    assert (touched.exits, through.exits) == ((), ("target",))
+
+
+def test_an_entry_that_the_open_fills_meets_its_stop_first_too() -> None:
+    (trade,) = trades_of(run(after_the_setup((66600, 70000, 65000, 69000))))
+
+    assert trade.exits == ("stop",)
+    assert trade.entry_price == 66627  # bought at the market, with slippage: the limit was above it already
+
+
+def test_what_is_held_pays_funding_for_its_time_and_nothing_else_does() -> None:
+    held = [(67000, 67100, 66500, 66700), *[(66700, 66800, 66650, 66700)] * 31]
+    free, paying = (run(after_the_setup(*held), costs=Costs(funding_bps=Decimal(bps))) for bps in (0, 10))
+    (without,), (with_funding,) = trades_of(free), trades_of(paying)
+
+    eight_hours = with_funding.qty * 66700 * Decimal("0.001")
+    assert abs(with_funding.funding_quote - eight_hours) < Decimal("0.0001")
+    assert without.funding_quote == 0
+    assert free.end_equity - paying.end_equity == sum(paying.funding.values())
+
+
+shapes = st.lists(
+    st.lists(st.integers(64_500, 69_500), min_size=4, max_size=4).map(
+        lambda four: (four[0], max(four), min(four), four[1])
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def continued(*candles: tuple[int, int, int, int]) -> Replayed:
+    """The first setup is decided on at once, then these candles."""
+    return run(after_the_setup(*candles), begin_at=T0 + SETUP * BAR)
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(shapes)
+def test_whatever_follows_a_signal_nothing_fills_before_it_nor_better_than_the_candle_was(
+    following: list[tuple[int, int, int, int]],
+) -> None:
+    replayed = continued(*following)
+    known_at = T0 + SETUP * BAR
+
+    for trade in trades_of(replayed):
+        for fill in trade.fills:
+            assert fill.at > known_at
+            candle = replayed.candles[(fill.at - known_at) // BAR]
+            if fill.leg == "entry":
+                assert candle.low < ENTRY and fill.price >= candle.low
+            else:
+                assert fill.price <= candle.high
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(shapes)
+def test_the_same_candles_one_candle_later_fill_one_candle_later(following: list[tuple[int, int, int, int]]) -> None:
+    opens = max(following[0][0], ENTRY + 60)  # where the entry rests; one that crosses is another order
+    first = (opens, max(opens, following[0][1]), min(opens, following[0][2]), following[0][3])
+    quiet = (67300, 67310, 67290, 67300)
+
+    now, later = continued(first, *following[1:]), continued(quiet, first, *following[1:])
+
+    def fills(replayed: Replayed) -> list[tuple[int, str, Decimal, Decimal]]:
+        return [
+            ((fill.at - T0) // BAR, fill.leg, fill.price, fill.qty)
+            for trade in trades_of(replayed)
+            for fill in trade.fills
+        ]
+
+    assert fills(later) == [(number + 1, *rest) for number, *rest in fills(now)]
 
 
 def test_after_the_halt_no_entry_is_taken() -> None:
@@ -193,7 +287,7 @@ def test_after_the_halt_no_entry_is_taken() -> None:
     tight = replace(SETTINGS, risk_max_drawdown_pct=Decimal("0.1"), risk_halt_drawdown_pct=Decimal("0.2"))
 
     replayed = run(candles, tight)
-    summary = summary_of(replayed, trades_of(replayed.events))
+    summary = report_of(replayed).summary
 
     assert summary.trades == 1
     assert summary.halted is not None and "drawdown" in summary.halted
@@ -222,8 +316,7 @@ def test_the_way_to_a_turn_rests_at_every_level_between_in_order(
 @pytest.mark.parametrize("symbol", [BTC, ETH])
 def test_the_trades_account_for_every_change_of_equity(symbol: str) -> None:
     replayed = run(scenario(1200, symbol))
-    trades = trades_of(replayed.events)
-    summary = summary_of(replayed, trades)
+    summary = report_of(replayed).summary
 
     assert summary.trades >= 3
     assert summary.open == 0
@@ -238,15 +331,15 @@ def test_a_position_still_held_is_listed_as_open_and_a_resting_entry_as_never_fi
     held = run(after_the_setup((67000, 67100, 66500, 66700)))
     asked = run(after_the_setup((67000, 67100, 66900, 67000)))
 
-    (trade,) = trades_of(held.events)
+    (trade,) = trades_of(held)
     assert (trade.closed_at, trade.exit_price, trade.exits) == (None, None, ())
-    assert "(open)" in as_text(summary_of(held, [trade]), [trade])
-    assert summary_of(asked, trades_of(asked.events)).unfilled == 1
+    assert "(open)" in as_text(report_of(held))
+    assert report_of(asked).summary.unfilled == 1
 
 
 def test_a_drawdown_inside_a_candle_counts() -> None:
     replayed = run(after_the_setup((67000, 67100, 66500, 66700), (66700, 66800, 65900, 66700)))
-    summary = summary_of(replayed, trades_of(replayed.events))
+    summary = report_of(replayed).summary
 
     assert summary.open == 1
     assert Decimal("0.4") < summary.max_drawdown_pct < Decimal("0.6")  # nearly the half per cent that is risked
@@ -257,93 +350,6 @@ def test_an_unlisted_symbol_trades_on_the_finest_tick_its_prices_show() -> None:
 
     assert instrument_of(foreign).tick_size == Decimal("0.01")
     assert instrument_of(scenario(3)).venue_id == "PF_XBTUSD"
-
-
-# --- candles from a file
-
-
-def rows_of(candles: Sequence[Candle]) -> list[str]:
-    return [
-        ",".join(map(str, (each.opened_at.isoformat(), each.open, each.high, each.low, each.close, each.volume)))
-        for each in candles
-    ]
-
-
-def write(path: Path, rows: Sequence[str], head: str = ",".join(COLUMNS)) -> Path:
-    path.write_text("\n".join([head, *rows]) + "\n")
-    return path
-
-
-def test_a_file_gives_the_candles_that_were_written_with_either_kind_of_time(tmp_path: Path) -> None:
-    candles = scenario(5)
-    iso = rows_of(candles)
-    seconds = [
-        f"{int(each.opened_at.timestamp())},{row.partition(',')[2]}" for each, row in zip(candles, iso, strict=True)
-    ]
-
-    assert read_candle_file(write(tmp_path / "iso.csv", iso), BTC, BAR) == candles
-    assert read_candle_file(write(tmp_path / "seconds.csv", seconds), BTC, BAR) == candles
-    assert read_candle_file(write(tmp_path / "z.csv", [row.replace("+00:00", "Z") for row in iso]), BTC, BAR) == candles
-
-
-GOOD = "2026-01-05T00:15:00Z,5,7,4,6,1"
-
-
-@pytest.mark.parametrize(
-    ("row", "why"),
-    [
-        ("2026-01-05T00:15:00,5,7,4,6,1", "neither ISO 8601 in UTC"),
-        ("2026-01-05T00:15:00+01:00,5,7,4,6,1", "neither ISO 8601 in UTC"),
-        ("soon,5,7,4,6,1", "neither ISO 8601 in UTC"),
-        ("2026-01-05T00:20:00Z,5,7,4,6,1", "not on the grid"),
-        ("2026-01-05T00:00:00Z,5,7,4,6,1", "not after the line before it"),
-        ("2026-01-05T00:15:00Z,5,7,4,6", "5 columns instead of 6"),
-        ("2026-01-05T00:15:00Z,5,7,4,6,1,1", "7 columns instead of 6"),
-        ("2026-01-05T00:15:00Z,5,nan,4,6,1", "high 'nan' is not a number"),
-        ("2026-01-05T00:15:00Z,-5,7,4,6,1", "open '-5' is not a number"),
-        ("2026-01-05T00:15:00Z,5,7,4,6,", "volume '' is not a number"),
-        ("2026-01-05T00:15:00Z,0,7,0,6,1", "not positive"),
-        ("2026-01-05T00:15:00Z,5,7,4,8,1", "not within low and high"),
-        ("", "0 columns instead of 6"),
-    ],
-)
-def test_the_first_line_that_cannot_be_true_is_refused_by_its_number(tmp_path: Path, row: str, why: str) -> None:
-    path = write(tmp_path / "bad.csv", ["2026-01-05T00:00:00Z,5,7,4,6,1", row, "also wrong"])
-
-    with pytest.raises(GateRefused) as refused:
-        read_candle_file(path, BTC, BAR)
-
-    (refusal,) = refused.value.refusals
-    assert refusal.id == "H06"
-    assert refusal.cause.startswith("line 3: ")
-    assert why in refusal.cause
-
-
-@pytest.mark.parametrize("head", ["", "time,open,high,low,close,volume", GOOD])
-def test_a_file_without_its_heads_is_refused(tmp_path: Path, head: str) -> None:
-    with pytest.raises(GateRefused, match="line 1: the first line must be"):
-        read_candle_file(write(tmp_path / "headless.csv", [GOOD], head), BTC, BAR)
-
-
-def test_candles_of_another_timeframe_are_refused(tmp_path: Path) -> None:
-    hourly = write(tmp_path / "hourly.csv", rows_of(scenario(9)[::4]))
-
-    with pytest.raises(GateRefused, match="1:00:00 apart, the timeframe is 0:15:00"):
-        read_candle_file(hourly, BTC, BAR)
-
-
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.one_of(st.binary(max_size=80), st.text('0123456789-:TZ.,eE+"\n', max_size=80).map(str.encode)))
-def test_whatever_a_file_holds_it_is_candles_or_a_refusal(tmp_path: Path, body: bytes) -> None:
-    path = tmp_path / "any.csv"
-    path.write_bytes(",".join(COLUMNS).encode() + b"\n" + body)
-
-    try:
-        candles = read_candle_file(path, BTC, BAR)
-    except GateRefused as refused:
-        assert refused.refusals[0].id == "H06"
-    else:
-        assert all(each.opened_at.tzinfo is UTC for each in candles)
 
 
 # --- the command
@@ -369,21 +375,94 @@ def test_the_command_prints_trades_sums_and_what_it_assumed(type_: Type) -> None
     assert (code, err) == (0, "")
     assert out.count(" target stop ") == 3
     assert "signals   3 in 800 decisions, 3 taken; denied: none" in out
-    assert all(f"assumed: {each}" in out for each in ASSUMPTIONS)
+    assert "no sweep of resting liquidity" in out
+    assert all(f"assumed: {each}" in out for each in assumptions(Costs()))
 
 
 def test_a_file_and_its_scenario_give_the_same_data(type_: Type, tmp_path: Path) -> None:
-    path = write(tmp_path / "candles.csv", rows_of(scenario(600)))
+    path = tmp_path / "candles.csv"
+    path.write_text("\n".join(candle_lines(scenario(600), "csv")))
 
     of_file, of_scenario = (
-        type_("--csv", str(path), "--json"),
+        type_("--candles", str(path), "--json"),
         type_("--scenario", "default", "--bars", "600", "--json"),
     )
 
     assert of_file == of_scenario
-    replayed = run(scenario(600))
-    trades = trades_of(replayed.events)
-    assert json.loads(of_file[1]) == json.loads(json.dumps(as_data(summary_of(replayed, trades), trades)))
+    assert json.loads(of_file[1]) == json.loads(json.dumps(as_data(report_of(run(scenario(600))))))
+
+
+def test_the_same_twice_is_the_same_to_the_byte(type_: Type, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+
+    printed = [type_("--scenario", "mixed", "--bars", "2500", "--json", "--report", str(each)) for each in folders]
+
+    assert printed[0] == printed[1]
+    for name in ("report.html", "report.json"):
+        first, second = ((folder / name).read_bytes() for folder in folders)
+        assert first == second and len(first) > 5_000
+
+
+def test_the_report_file_holds_what_is_printed_and_every_change_of_equity(type_: Type, tmp_path: Path) -> None:
+    _, out, _ = type_("--scenario", "default", "--bars", "800", "--json", "--report", str(tmp_path))
+    kept = json.loads((tmp_path / "report.json").read_text())
+    equity = kept.pop("equity")
+
+    assert kept == json.loads(out)
+    assert equity[0] == ["2026-01-05T00:00:00+00:00", "10000"]
+    assert equity[-1][1] == kept["summary"]["end_equity_quote"]
+    assert sum(kept["decisions"].values()) == 800
+    assert kept["decisions"]["signal"] == kept["summary"]["signals"]
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(type_: Type, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    code, out, err = type_("--scenario", "default", "--report", str(tmp_path / "file" / "folder"))
+
+    assert (code, out) == (1, "")
+    assert "H08" in err
+
+
+def test_costs_may_be_named_and_count_in_the_limits_too(type_: Type) -> None:
+    free = ["--fees", "0", "--slippage", "0", "--funding", "0"]
+
+    def summary(*words: str) -> dict[str, str]:
+        return dict(json.loads(type_("--scenario", "default", "--bars", "800", "--json", *words)[1])["summary"])
+
+    assert summary(*free)["fees_quote"] == summary(*free)["funding_quote"] == "0"
+    assert Decimal(summary(*free)["total_r"]) > Decimal(summary()["total_r"])
+    assert summary("--fees", "60/60")["denied"] == {"cost": 3}
+
+
+def test_missing_candles_are_refused_until_they_are_allowed(type_: Type, tmp_path: Path) -> None:
+    holed = scenario(300)
+    del holed[100:103]
+    path = tmp_path / "holed.csv"
+    path.write_text("\n".join(candle_lines(holed, "csv")))
+
+    refused, allowed = type_("--candles", str(path)), type_("--candles", str(path), "--allow-gaps", "--json")
+
+    assert refused[0] == 1
+    assert "H06" in refused[2] and "3 of its candles are missing" in refused[2]
+    assert "2026-01-06 01:00 to 2026-01-06 01:45" in refused[2]
+    assert json.loads(allowed[1])["summary"]["missing_candles"] == 3
+
+
+def test_a_terminal_sees_how_far_it_is_and_a_pipe_does_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "live", "replay", "--scenario", "walk", "--bars", "600", "--json"]
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+
+    on_terminal = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, timeout=60)
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    on_pipe = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+
+    assert "100%" in shown
+    assert on_pipe.stderr == b""
+    assert on_pipe.stdout == on_terminal.stdout
 
 
 def test_a_range_and_a_balance_may_be_named(type_: Type) -> None:
@@ -399,14 +478,17 @@ def test_a_range_and_a_balance_may_be_named(type_: Type) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [
-        (["--scenario", "default", "--csv", __file__], 2, "choose one"),
+        (["--scenario", "default", "--candles", __file__], 2, "name one source"),
+        ([], 2, "name one source"),
+        (["--scenario", "default", "--fees", "5%"], 2, "basis points"),
+        (["--scenario", "default", "--slippage", "101"], 2, "basis points"),
         (["--from", "yesterday"], 2, "no date or time"),
-        (["--csv", "/nowhere/at/all.csv"], 2, "does not exist"),
-        (["--csv", __file__], 1, "H06"),
+        (["--candles", "/nowhere/at/all.csv"], 2, "does not exist"),
+        (["--candles", __file__], 1, "H06"),
         (["--scenario", "default", "--symbol", "X/Y"], 1, "H07"),
         (["--scenario", "default", "--from", "2040-01-01"], 1, "H07"),
         (["--scenario", "default", "--to", "2020-01-01"], 1, "H07"),
-        ([], 1, "H05"),
+        (["--from-journal"], 1, "H05"),
     ],
 )
 def test_what_cannot_be_replayed_is_said(type_: Type, words: list[str], code: int, why: str) -> None:
