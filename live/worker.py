@@ -28,7 +28,7 @@ from prodsafe.errors import ExitCode, SchemaNotReady
 from prodsafe.lease import Lease, LeaseTiming, Waiting
 from prodsafe.lease_model import scope_hash
 from prodsafe.migrations import check_schema, schema_range
-from prodsafe.postgres import connect
+from prodsafe.postgres import connect, lost_connections_refused
 
 log = logs.get_logger("worker")
 
@@ -107,8 +107,8 @@ def _health(env: Environment, board: Board) -> Iterator[None]:
 
 
 def _require_schema(env: Environment) -> None:
-    with connect(env.database_url or "", application_name="live/boot") as connection:
-        refusals = check_schema(connection, SETS)
+    with connect(env.database_url or "", application_name="live/boot") as conn, lost_connections_refused(conn):
+        refusals = check_schema(conn, SETS)
     if refusals:
         raise SchemaNotReady(*refusals)
 
