@@ -142,6 +142,12 @@ def describe(conn: Connection) -> str:
     return f"{conn.info.host}:{conn.info.port}/{conn.info.dbname} as {conn.info.user}"
 
 
+def _read_times_as_iso(conn: Connection) -> None:
+    """psycopg reads no other style, and a database or role may have one. PgBouncer keeps this setting per client."""
+    if not (conn.info.parameter_status("DateStyle") or "").startswith("ISO"):
+        conn.execute("SET datestyle TO 'ISO'")
+
+
 def apply_settings(conn: Connection, settings: Mapping[str, int | str]) -> None:
     """Set server settings for the session and read them back; refuse (P07) what did not stick."""
     for_this_socket = {
@@ -208,6 +214,7 @@ def _open(
                 raise DatabaseRefused(refusal)
             if direct:
                 check_direct(conn)
+            _read_times_as_iso(conn)
             apply_settings(conn, {**(SERVER_SETTINGS if direct else {}), **settings})
             conn.autocommit = autocommit
     except BaseException:  # an interrupt too must not leave a session at the server that nobody knows of

@@ -29,13 +29,23 @@ from prodsafe.migrations.backfill_key import (
     next_keys,
     run_statement,
 )
-from prodsafe.migrations.backfill_pace import Lag, Pace, Progress, Throttle, behind, pause_seconds, progress_line
+from prodsafe.migrations.backfill_pace import (
+    SHORTEST_PAUSE,
+    Lag,
+    Pace,
+    Progress,
+    Throttle,
+    behind,
+    duration,
+    pause_seconds,
+    progress_line,
+)
 from prodsafe.migrations.batches import Batch, Unfinished
 from prodsafe.migrations.files import Migration, parse
 from prodsafe.migrations.ledger import record_begun, record_finished, recorded_text
 from prodsafe.migrations.locking import Report, Right, require_held, try_right
 from prodsafe.migrations.plan import Applied
-from prodsafe.migrations.transaction import TABLE_BUSY, Desk, begin_sql, failed
+from prodsafe.migrations.transaction import FAILED, TABLE_BUSY, Desk, begin_sql, failed
 from prodsafe.postgres import Connection
 
 AT_WORK = RefusalKind("M25", "backfill-at-work", exit_code=ExitCode.SCHEMA_NOT_READY)
@@ -45,7 +55,7 @@ EDITED = RefusalKind("M24", "backfill-edited", exit_code=ExitCode.SCHEMA_NOT_REA
 _LOCK_KEY = int.from_bytes(hashlib.sha256(b"prodsafe backfill lock 1").digest()[:8], "big", signed=True)
 BACKFILLING = Right(_LOCK_KEY, AT_WORK, "is at the backfills of this database")
 BATCH_TIMEOUT_MS = 10_000
-BUSY_SECONDS = 600.0  # without one batch that got its locks
+BUSY_SECONDS, RESUME_SECONDS = 600.0, 30.0  # without one batch that got its locks; without a beginning
 LAG_LOOK_SECONDS, TOLD_AGAIN_SECONDS = 1.0, 5.0
 
 BEGIN = begin_sql(BATCH_TIMEOUT_MS).encode()
@@ -157,24 +167,38 @@ def resume(
 
     The caller holds the backfill lock. Raises SchemaNotReady (M21, M22, M24).
     """
-    batch = batch_of(migration)
-    with failures_named(conn, migration.label), conn.transaction():
-        conn.execute(BEGIN)
-        store.make_store(conn)  # a script may have begun the file
-        key = look_up_key(conn, migration.label, batch)
-        before = store.progress_of(conn, migration.key, for_update=True)
-        if changed := _changed(conn, migration, key, before):
-            _require_choice(migration, key, changed, before, edited)
-        if warning := check_statement(conn, migration.label, batch, key):
-            report(f"notice: {warning}")
-        if before is None or (changed and edited == "start-over"):
-            store.start_over(conn, migration.key, key, estimated_rows(conn, key))
-        since = store.progress_of(conn, migration.key) or Progress()
-        record_begun(conn, migration)  # with today's text: comments and size may have changed
-        require_held(lock)
+    give_up_at = time.monotonic() + RESUME_SECONDS
+    while True:
+        try:
+            with failures_named(conn, migration.label), conn.transaction():
+                conn.execute(BEGIN)
+                key, since, warning = _take_up(conn, migration, edited)
+                require_held(lock)
+            break
+        except WAITS as error:  # a killed run's session holds its row for half a second more
+            if time.monotonic() > give_up_at:
+                raise _busy(migration.label, RESUME_SECONDS, error) from error
+            time.sleep(SHORTEST_PAUSE * random.uniform(0.5, 1.5))
+    if warning:
+        report(f"notice: {warning}")
     if since.batches:
         report(f"{migration.label}: going on; {since.as_words()}")
-    return Work(conn, lock, migration, batch, key, throttle, report, since)
+    return Work(conn, lock, migration, batch_of(migration), key, throttle, report, since)
+
+
+def _take_up(conn: Connection, migration: Migration, edited: str | None) -> tuple[Key, Progress, str | None]:
+    """Its key, how far it is, and a warning; in the caller's transaction."""
+    batch = batch_of(migration)
+    store.make_store(conn)  # a script may have begun the file
+    key = look_up_key(conn, migration.label, batch)
+    before = store.progress_of(conn, migration.key, for_update=True)
+    if changed := _changed(conn, migration, key, before):
+        _require_choice(migration, key, changed, before, edited)
+    warning = check_statement(conn, migration.label, batch, key)
+    if before is None or (changed and edited == "start-over"):
+        store.start_over(conn, migration.key, key, estimated_rows(conn, key))
+    record_begun(conn, migration)  # with today's text: comments and size may have changed
+    return key, store.progress_of(conn, migration.key) or Progress(), warning
 
 
 def run(work: Work, stop: Stop, tell: Tell) -> Progress:
@@ -213,8 +237,11 @@ def one_batch(work: Work, size: int, duration_ms: Callable[[], int]) -> Done:
     with conn.transaction():
         conn.execute(BEGIN)
         before = store.progress_of(conn, work.migration.key, for_update=True)
-        if before is None or before.finished:  # somebody else finished it while we had lost the lock
-            return Done(before or Progress(finished=True), 0, 0.0, 0)
+        if before is None:
+            cause = f"{work.label}: its row in prodsafe.backfill is gone; nobody can say which rows are done"
+            raise SchemaNotReady(FAILED.because(cause, mend="bring the row back; without it the next run starts over"))
+        if before.finished:  # somebody else finished it while we had lost the lock
+            return Done(before, 0, 0.0, 0)
         done, rows = _walk(work, before, size)
         store.move_on(conn, work.migration.key, done)
         if done.finished:
@@ -294,14 +321,18 @@ def _give_up_or_tell(work: Work, pace: Pace, busy_since: float, error: psycopg.E
             )
         ) from error
     if time.monotonic() - busy_since > BUSY_SECONDS:
-        raise SchemaNotReady(
-            TABLE_BUSY.because(
-                f"{work.label}: for {BUSY_SECONDS / 60:.0f} min no batch got its rows; what is done stays done",
-                seen=said,
-                mend="end the long transactions (pg_stat_activity, xact_start), then run it again",
-            )
-        ) from error
+        raise _busy(work.label, BUSY_SECONDS, error) from error
     work.report(f"{work.label}: {said}; again with {pace.refused().size:,} rows")
+
+
+def _busy(label: str, seconds: float, error: psycopg.Error) -> SchemaNotReady:
+    return SchemaNotReady(
+        TABLE_BUSY.because(
+            f"{label}: for {duration(seconds)} no batch got its rows; what is done stays done",
+            seen=error.diag.message_primary or str(error),
+            mend="end the long transactions (pg_stat_activity, xact_start), then run it again",
+        )
+    )
 
 
 @contextmanager

@@ -27,6 +27,14 @@ TEMPLATE = """\
 """
 
 
+DATA_TEMPLATE = """\
+-- lock: ROW EXCLUSIVE on which table; the rows of one batch, for about 0.2 s
+-- {what}: what changes, and why new rows are right by themselves.
+-- prodsafe: batch TABLE by KEY_COLUMN size 1000
+-- UPDATE TABLE SET ... WHERE KEY_COLUMN BETWEEN :first AND :last AND ...;
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Lazy:
     """A command by name: its module is imported when it is called."""
@@ -58,7 +66,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        eager = {name: command.get_short_help_str(80) for name, command in self.commands.items()}
+        eager = {name: command.get_short_help_str(160) for name, command in self.commands.items()}
         rows = sorted({**eager, **{name: lazy.short_help for name, lazy in LAZY.items()}}.items())
         with formatter.section("Commands"):
             formatter.write_dl(rows)
@@ -174,6 +182,6 @@ def _new(target: MigrationSet, kind: str, what: str) -> int:
     version = max((migration.version for migration in load(target)), default=0) + 1
     path = target.folder / f"{version:04d}_{kind}_{what}.sql"
     with path.open("x", encoding="utf-8") as file:
-        file.write(TEMPLATE.format(what=what.replace("_", " ")))
+        file.write((DATA_TEMPLATE if kind == "data" else TEMPLATE).format(what=what.replace("_", " ")))
     say(str(path))
     return ExitCode.OK

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from prodsafe.migrations.lint.sqltext import line_comments, tokens
 
+_MENTIONED = re.compile(r"--\s*prodsafe", re.IGNORECASE)  # without it there is nothing to read: most files end here
 _LINE = re.compile(r"--\s*prodsafe\s*:(?P<rest>.*)", re.IGNORECASE)
 _NEARLY = re.compile(r"--\s*prodsafe\b(?!\s*:)\s*(allow|ignore|disable)\b", re.IGNORECASE)
 _ALLOW = re.compile(r"(?P<what>[^\s,]+(?:\s*,\s*[^\s,]+)*)(?:\s+because\b\s*(?P<reason>.*))?", re.IGNORECASE)
@@ -59,7 +60,7 @@ def read_directives(sql: str, *, categories: Collection[str] | None = None, verb
 
     categories: those that `allow` may name, None for any; verbs: what else may stand there. Never raises.
     """
-    if "prodsafe" not in sql.lower():
+    if not _MENTIONED.search(sql):
         return Directives()
     sql = sql.removeprefix("\ufeff")
     first = next(tokens(sql), None)

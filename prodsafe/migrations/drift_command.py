@@ -9,7 +9,7 @@ import click
 
 from prodsafe.errors import ExitCode, SchemaNotReady
 from prodsafe.migrations.files import PRODSAFE_SET, MigrationSet
-from prodsafe.migrations.options import database_url, json_option, leave, sets_option, wait_option
+from prodsafe.migrations.options import database_url, json_option, leave, read_reason, sets_option, wait_option
 from prodsafe.output import refuse, say, say_error, say_json
 
 
@@ -23,7 +23,12 @@ def given_binaries() -> Path | None:
 @sets_option
 @json_option
 @click.option("--quick", is_flag=True, help="Files, ledger and the recorded fingerprint only: no throw-away server.")
-@click.option("--accept", metavar="REASON", help="Take the schema as it is now for right: a worker boots on it again.")
+@click.option(
+    "--accept",
+    metavar="REASON",
+    callback=read_reason,
+    help="Take the schema as it is now for right: a worker boots on it again.",
+)
 def verify(sets: list[MigrationSet], as_json: bool, quick: bool, accept: str | None) -> None:
     """Compare files with ledger, and the live schema with what the applied files make; exit 4 on any difference.
 
@@ -45,7 +50,7 @@ def verify(sets: list[MigrationSet], as_json: bool, quick: bool, accept: str | N
 @sets_option
 @json_option
 @click.option("--to", type=click.IntRange(min=1), required=True, help="The last file whose work is there already.")
-@click.option("--reason", required=True, help="Why, for the ledger.")
+@click.option("--reason", required=True, callback=read_reason, help="Why, for the ledger.")
 @wait_option
 def baseline(sets: list[MigrationSet], as_json: bool, to: int, reason: str, wait: float) -> None:
     """Record files as applied in a database that has their schema already; nothing runs.

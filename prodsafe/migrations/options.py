@@ -29,11 +29,13 @@ def contributed_sets() -> list[MigrationSet]:
 
 def read_sets(context: click.Context, parameter: click.Parameter, given: Iterable[str]) -> list[MigrationSet]:
     """NAME=FOLDER each; without any, the sets of the installed programs."""
-    sets = []
+    sets: list[MigrationSet] = []
     for text in given:
         name, separator, folder = text.partition("=")
         if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not folder or name == PRODSAFE_SET.name:
             raise click.BadParameter(f"{text!r} is not NAME=FOLDER", context, parameter)
+        if name in {each.name for each in sets}:  # the second would take the place of the first, unsaid
+            raise click.BadParameter(f"{name} is given twice; a set has one folder", context, parameter)
         sets.append(MigrationSet(name, Path(folder)))
     return sets or contributed_sets()
 
@@ -51,6 +53,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 wait_option = click.option(
     "--wait", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds for another runner."
 )
+
+
+def read_reason(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    """Why a person vouches for something; blanks say nothing."""
+    if given is not None and not given.strip():
+        raise click.BadParameter("say why, for whoever reads it later", context, parameter)
+    return given
 
 
 def read_targets(texts: Sequence[str], sets: Sequence[MigrationSet], what: str) -> dict[str, int]:

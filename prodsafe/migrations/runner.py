@@ -29,7 +29,7 @@ from prodsafe.postgres import Connection, connect, lost_connections_refused
 
 TABLE_LOCK_SECONDS, RUN_SECONDS, BACKFILL_SECONDS = 120.0, 3600.0, 20.0
 
-_RESET = b"RESET SESSION AUTHORIZATION; RESET ALL"  # what a file SET must not reach the next one, nor the ledger
+_RESET = b";RESET SESSION AUTHORIZATION; RESET ALL"  # what a file SET must not reach the next one, nor the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +294,8 @@ class _Run:
         def run() -> None:
             nonlocal duration_ms
             began = time.monotonic()
-            work.execute(migration.sql.encode())
+            work.execute(migration.sql.encode() + _RESET)  # one round trip
             duration_ms = round((time.monotonic() - began) * 1000)
-            work.execute(_RESET)
             keep_holders_out(work, migration)
             record(work, migration, duration_ms)
             require_held(self.lock)

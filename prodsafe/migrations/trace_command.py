@@ -30,6 +30,8 @@ def _read_like(context: click.Context, parameter: click.Parameter, given: str | 
     if given is None:
         return None
     raw = given if "://" in given else os.environ.get(given, "")
+    if not raw.strip():
+        raise click.BadParameter(f"the variable {given} is not set", context, parameter)
     try:
         url = values.read_database_url(raw)
     except ValueError as error:

@@ -28,8 +28,9 @@ MENDS = {  # by SQLSTATE, where the file is not to blame
     "53100": "make room on the server's disk",
     "53200": "give the server memory",
     "53300": "free some of the server's connections",
-    "57014": "find out who cancelled it",
+    "57014": "find out who cancelled it, or which statement_timeout of the file",
 }
+_CORRECT = "correct the file (what failed was rolled back; where it runs statement by statement, those before it stay)"
 # in ms and s: a killed or cut-off runner's backend must not live on, and a role's own limits must not end a long one
 SESSION_SETTINGS = {
     "client_connection_check_interval": 500,
@@ -98,8 +99,10 @@ class Desk:
             except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
                 pause = pause_seconds * random.uniform(0.5, 1.5)
                 who = f" held by {self.watch.blockers}" if self.watch.blockers else ""
-                if time.monotonic() + pause > give_up_at:
-                    raise SchemaNotReady(_table_busy(label, self.limits.table_lock_seconds, error, who)) from error
+                if time.monotonic() + pause > min(give_up_at, self.limits.ends_at):
+                    in_time = give_up_at <= self.limits.ends_at
+                    busy = _table_busy(label, self.limits.table_lock_seconds, error, who)
+                    raise SchemaNotReady(busy if in_time else out_of_time(label, self.watch.blockers)) from error
                 self.report(f"{label}: {error.diag.message_primary}{who}; again in {pause:.1f} s")
                 time.sleep(pause)
                 pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
@@ -107,7 +110,8 @@ class Desk:
                 if self.work.closed:  # not the file's fault: whoever opened the connection says so
                     raise
                 cut = isinstance(error, errors.QueryCanceled) and self.limits.over
-                raise SchemaNotReady(out_of_time(label) if cut else failed(label, sql, error)) from error
+                late = out_of_time(label, self.watch.blockers) if cut else None
+                raise SchemaNotReady(late or failed(label, sql, error)) from error
 
 
 def failed(label: str, sql: str, error: psycopg.Error, *, first_line: int = 1) -> Refusal:
@@ -119,15 +123,15 @@ def failed(label: str, sql: str, error: psycopg.Error, *, first_line: int = 1) -
     said = [diag.message_primary or str(error).strip(), diag.message_detail, diag.message_hint, diag.context]
     return FAILED.because(
         f"{label}{f', line {line}' if line else ''}: {'; '.join(part for part in said if part)} ({diag.sqlstate})",
-        mend=MENDS.get(diag.sqlstate or "", "correct the file (what failed was rolled back, nothing of it remains)")
-        + "; run again",
+        mend=MENDS.get(diag.sqlstate or "", _CORRECT) + "; run again",
     )
 
 
-def out_of_time(label: str) -> Refusal:
+def out_of_time(label: str, blockers: str = "") -> Refusal:
+    who = f" while it waited for {blockers}" if blockers else ""
     return OUT_OF_TIME.because(
-        f"{label}: the time of the whole run was over; what was at work was rolled back",
-        mend="see in the lines above what it waited for; run again, with a longer --deadline SECONDS if need be",
+        f"{label}: the time of the whole run was over{who}; the next run heals what this one left",
+        mend="end what it waited for; run again, with a longer --deadline SECONDS if need be",
     )
 
 

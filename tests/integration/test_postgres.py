@@ -37,6 +37,17 @@ def test_an_open_connection_notices_a_dead_network_and_prepares_nothing(empty_da
         assert conn.execute("SELECT current_setting('application_name')").fetchone() == ("prodsafe/test",)
 
 
+def test_times_are_read_whatever_style_the_database_has_by_default(empty_database_url):
+    name = urlsplit(empty_database_url).path.strip("/")
+    with psycopg.connect(empty_database_url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} SET datestyle TO 'SQL, DMY'")
+
+    with postgres.connect(empty_database_url, direct=True) as conn:
+        moment = conn.execute("SELECT timestamptz '2026-11-22 12:00:00+00'").fetchone()[0]
+
+    assert moment.timestamp() == 1795348800.0
+
+
 def test_a_direct_connection_has_its_server_settings_and_the_callers(empty_database_url):
     """Weak point of other tools: a cut-off client's locks stay at the server for hours (locks.md 2b)."""
     with postgres.connect(empty_database_url, direct=True, settings={"idle_session_timeout": 5000}) as conn:

@@ -44,9 +44,19 @@ PARTITIONED = """
 CREATE TABLE logs (id bigint, at timestamptz NOT NULL) PARTITION BY RANGE (at);
 CREATE TABLE logs_2024 (id bigint, at timestamptz NOT NULL);
 """
+DAYS = """
+CREATE TABLE days (day date NOT NULL, n int) PARTITION BY RANGE (day);
+CREATE TABLE days_2024 (day date NOT NULL, n int);
+"""
+ATTACH_2024 = "ALTER TABLE days ATTACH PARTITION days_2024 FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');"
+LISTED = """
+CREATE TABLE places (country text NOT NULL) PARTITION BY LIST (country);
+CREATE TABLE places_de (country text NOT NULL);
+"""
 
 HAZARDS: dict[str, list[Case]] = {
     "index-not-concurrent": [
+        case("CREATE INDEX i ON ONLY users (note);", USERS),
         case("CREATE INDEX i ON t (c);"),
         case("create unique index on t (lower(c)) where c is not null"),
         case('CREATE INDEX "My Idx" ON "My Schema"."T" ("C");'),
@@ -68,6 +78,7 @@ HAZARDS: dict[str, list[Case]] = {
         case("DO $$ BEGIN DROP INDEX i; END $$"),
     ],
     "reindex-not-concurrent": [
+        case("REINDEX (CONCURRENTLY 0) TABLE t;"),
         case("REINDEX TABLE t;"),
         case("REINDEX INDEX i;"),
         case("REINDEX (CONCURRENTLY false) TABLE t;"),
@@ -81,6 +92,14 @@ HAZARDS: dict[str, list[Case]] = {
         case('ALTER TABLE IF EXISTS "P" DETACH PARTITION s."C";'),
     ],
     "attach-partition-scan": [
+        case(ATTACH_2024, DAYS + "ALTER TABLE days_2024 ADD CONSTRAINT b CHECK (day IS NOT NULL);"),
+        case(ATTACH_2024,
+             DAYS + "ALTER TABLE days_2024 ADD CONSTRAINT b CHECK (day >= '2020-01-01' AND day < '2021-01-01');"),
+        case(ATTACH_2024, DAYS + "ALTER TABLE days_2024 ADD CONSTRAINT b CHECK (day >= '2024-01-01');"),
+        case(ATTACH_2024,
+             DAYS + "ALTER TABLE days_2024 ADD CONSTRAINT b CHECK (day >= '2024-01-01' AND day <= '2025-01-01');"),
+        case("ALTER TABLE places ATTACH PARTITION places_de FOR VALUES IN ('DE');",
+             LISTED + "ALTER TABLE places_de ADD CHECK (country = 'FR');"),
         case("ALTER TABLE p ATTACH PARTITION c FOR VALUES FROM (1) TO (2);"),
         case("ALTER TABLE logs ATTACH PARTITION logs_2024 FOR VALUES FROM ('2024-01-01') TO (MAXVALUE);", PARTITIONED),
         case("ALTER TABLE p ATTACH PARTITION c DEFAULT;"),
@@ -113,6 +132,10 @@ HAZARDS: dict[str, list[Case]] = {
         case("CREATE TABLE o (id int PRIMARY KEY); ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES o;"),
     ],
     "validate-in-same-transaction": [
+        case("ALTER TABLE t ADD CHECK (a > 0) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT t_a_check;"),
+        case("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES b NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT t_a_fkey;"),
+        case("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID; ALTER TABLE t RENAME CONSTRAINT c TO d;"
+             " ALTER TABLE t VALIDATE CONSTRAINT d;"),
         case("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT c;"),
         case("BEGIN; ALTER TABLE t ADD CONSTRAINT c CHECK (a>0) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT c;"
              " COMMIT;"),
@@ -241,6 +264,7 @@ HAZARDS: dict[str, list[Case]] = {
         case("ALTER DATABASE d SET TABLESPACE b;"),
     ],
     "unbatched-dml": [
+        case("INSERT INTO a SELECT * FROM b LIMIT ALL;"),
         case("UPDATE t SET a = 1;"),
         case("UPDATE t SET a = 0 WHERE a IS NULL;"),
         case("UPDATE t SET a = b WHERE a IS DISTINCT FROM b;"),
@@ -278,6 +302,8 @@ HAZARDS: dict[str, list[Case]] = {
         case("EXPLAIN ANALYZE DELETE FROM t;"),
     ],
     "locked-then-more-statements": [
+        case("ALTER TABLE a ADD COLUMN x int; ALTER TABLE b ALTER COLUMN y TYPE bigint;"),
+        case("BEGIN; ALTER TABLE a ADD COLUMN x int; ALTER TABLE b ADD CONSTRAINT c CHECK (d > 0); COMMIT;"),
         case("ALTER TABLE t ADD COLUMN a int; UPDATE o SET b = 1;"),
         case("ALTER TABLE t ADD COLUMN a int; SELECT count(*) FROM t;"),
         case("BEGIN; ALTER TABLE t ADD COLUMN a int; SELECT * FROM o; COMMIT;"),
@@ -340,6 +366,8 @@ HAZARDS: dict[str, list[Case]] = {
     ],
     "enum-add-value-in-transaction": [case("BEGIN; ALTER TYPE e ADD VALUE 'x'; COMMIT;")],
     "syntax-error": [
+        case("/* open comment"),
+        case("SELECT 1; /* open comment"),
         case("ALTER TABEL t ADD COLUMN a int;"),
         case("SELECT 1; CREATE TABLE t (a int,);"),
         case("\\connect other\nSELECT 1;"),
@@ -388,6 +416,7 @@ HAZARDS: dict[str, list[Case]] = {
     "drop-trigger": [case("DROP TRIGGER x ON t;"), case("DROP TRIGGER IF EXISTS x ON s.t;")],
     "drop-owned": [case("DROP OWNED BY r;"), case("DROP OWNED BY CURRENT_USER CASCADE;")],
     "drop-cascade": [
+        case("DROP OWNED BY r CASCADE;"),
         case("DROP TABLE t CASCADE;"), case("ALTER TABLE t DROP COLUMN a CASCADE;"), case("DROP TYPE e CASCADE;"),
         case("ALTER TABLE t DROP CONSTRAINT c CASCADE;"), case("DROP EXTENSION x CASCADE;"),
     ],
@@ -397,6 +426,7 @@ HAZARDS: dict[str, list[Case]] = {
         case("ALTER DOMAIN d DROP CONSTRAINT c;"),
     ],
     "drop-not-null": [
+        case("ALTER DOMAIN d DROP NOT NULL;"),
         case("ALTER TABLE t ALTER COLUMN a DROP NOT NULL;"), case('ALTER TABLE ONLY "T" ALTER "A" DROP NOT NULL;'),
     ],
     "truncate": [case("TRUNCATE t;"), case("TRUNCATE TABLE ONLY s.t, u RESTART IDENTITY;")],
@@ -425,6 +455,7 @@ HAZARDS: dict[str, list[Case]] = {
         case("DROP POLICY p ON t;"), case("ALTER POLICY p ON t TO r;"),
     ],
     "revoke": [
+        case("ALTER DEFAULT PRIVILEGES IN SCHEMA s REVOKE SELECT ON TABLES FROM app;"),
         case("REVOKE SELECT ON t FROM app;"), case("REVOKE ALL ON ALL TABLES IN SCHEMA s FROM app;"),
         case("REVOKE admin FROM app;"), case("REVOKE USAGE ON SCHEMA s FROM app;"),
     ],
@@ -435,6 +466,7 @@ HAZARDS: dict[str, list[Case]] = {
         case("ALTER TABLE t ADD COLUMN a int NOT NULL DEFAULT 5; ALTER TABLE t ALTER COLUMN a DROP DEFAULT;"),
     ],
     "cluster-wide-change": [
+        case("ALTER DATABASE d OWNER TO o;"),
         case("ALTER SYSTEM SET max_connections = 10;"), case("ALTER DATABASE d SET work_mem = '1GB';"),
         case("ALTER ROLE r SET search_path = x;"), case("ALTER ROLE r NOLOGIN;"), case("DROP ROLE r;"),
         case("ALTER DATABASE d RENAME TO e;"), case("ALTER SYSTEM RESET ALL;"), case("ALTER USER r WITH SUPERUSER;"),
@@ -453,6 +485,7 @@ HAZARDS: dict[str, list[Case]] = {
         case("SELECT f();", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE x; END $$;"),
     ],
     "missing-lock-timeout": [
+        case("SET lock_timeout = '1s'; DISCARD ALL; ALTER TABLE t ADD COLUMN a int;"),
         case("SET lock_timeout = 0; ALTER TABLE t ADD COLUMN a int;"),
         case("RESET lock_timeout; ALTER TABLE t ADD COLUMN a int;"),
         case("SET LOCAL lock_timeout = '1s'; ALTER TABLE t ADD COLUMN a int;", transaction=False),
@@ -603,6 +636,25 @@ SAFE: list[Case] = [
         + "ALTER TABLE logs_2024 VALIDATE CONSTRAINT b;",
     ),
     case("ALTER TABLE logs SET TABLESPACE fast;", PARTITIONED),
+    case(
+        ATTACH_2024 + " ALTER TABLE days_2024 DROP CONSTRAINT b;",
+        DAYS + "ALTER TABLE days_2024 ADD CONSTRAINT b CHECK (day >= DATE '2024-01-01' AND DATE '2025-01-01' > day);",
+    ),
+    case(ATTACH_2024, DAYS + "ALTER TABLE days_2024 ADD CHECK (day BETWEEN '2024-01-01' AND '2024-12-31');"),
+    case(ATTACH_2024, DAYS + "ALTER TABLE days_2024 ADD CHECK (day >= first_day() AND day < last_day());"),
+    case(
+        "ALTER TABLE days ATTACH PARTITION days_2024 FOR VALUES FROM (MINVALUE) TO ('2025-01-01');",
+        DAYS + "ALTER TABLE days_2024 ADD CHECK (day < '2025-01-01');",
+    ),
+    case(
+        "ALTER TABLE places ATTACH PARTITION places_de FOR VALUES IN ('DE', 'AT');",
+        LISTED + "ALTER TABLE places_de ADD CHECK (country IN ('DE', 'AT'));",
+    ),
+    case("CREATE INDEX i ON ONLY t (c);"),
+    case("ALTER TABLE users ALTER COLUMN name SET DEFAULT 'x';", USERS),
+    case("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO app;"),
+    case("ALTER TABLE t OWNER TO o;"),
+    case("INSERT INTO a SELECT * FROM b LIMIT 100;"),
     # rows
     case("UPDATE t SET a = 1 WHERE id = 5;"),
     case("UPDATE t SET a = 1 WHERE id IN (1, 2, 3);"),
@@ -721,3 +773,36 @@ def test_every_category_that_is_on_by_default_has_a_hazard_in_the_corpus() -> No
     optional = {name for name, category in CATEGORIES.items() if category.group in ("hygiene", "style")}
 
     assert set(CATEGORIES) - optional <= set(HAZARDS)
+
+
+def test_the_mend_of_attach_partition_writes_the_bounds_and_is_clean_itself() -> None:
+    [finding] = lint([SqlFile("<stdin>", ATTACH_2024)], setup=[DAYS]).findings
+    files = [
+        SqlFile(f"{number:04}_expand_x.sql", text.partition("\n")[2], "expand")
+        for number, text in enumerate(finding.mend.split("-- in ")[1:], 1)
+    ]
+
+    assert "day IS NOT NULL AND day >= '2024-01-01' AND day < '2025-01-01'" in finding.mend
+    assert len(files) == 3
+    assert lint(files, setup=[DAYS]).findings == ()
+
+
+def test_the_mend_of_a_delete_inside_with_is_not_a_where_of_the_statement_around_it() -> None:
+    sql = "WITH gone AS (DELETE FROM t WHERE ts < now() RETURNING *) INSERT INTO archive SELECT * FROM gone;"
+
+    assert all("gone WHERE" not in each.mend for each in lint([SqlFile("<stdin>", sql)]).findings)
+
+
+def test_the_mend_of_a_primary_key_on_a_new_column_makes_it_not_null_first() -> None:
+    findings = lint([SqlFile("<stdin>", "ALTER TABLE t ADD COLUMN id bigserial PRIMARY KEY;")]).findings
+    [mend] = [each.mend for each in findings if each.category == "pk-without-index"]
+
+    assert mend.index("VALIDATE CONSTRAINT") < mend.index("SET NOT NULL") < mend.index("USING INDEX")
+
+
+def test_every_finding_of_the_corpus_has_a_place_in_its_file_and_a_mend() -> None:
+    for each in (each for cases in HAZARDS.values() for each in cases):
+        options, lines = Options(assume_transaction=each.transaction), each.sql.split("\n")
+        for finding in lint([SqlFile("<stdin>", each.sql)], setup=[each.setup], options=options).findings:
+            assert finding.mend
+            assert finding.column <= len(lines[finding.line - 1]) + 1

@@ -119,7 +119,7 @@ class Rows:
         """Whether a SELECT yields a bounded number of rows."""
         if "larg" in query:
             return self.few_rows(query["larg"]) and self.few_rows(query.get("rarg", {}))
-        if "limitCount" in query:
+        if "limitCount" in query and not query["limitCount"].get("A_Const", {}).get("isnull"):  # LIMIT ALL is none
             return True
         inner = Rows(self.schema, self.table, {**self.ctes, **cte_bounds(query, self)}, self.variables)
         items = query.get("fromClause", [])

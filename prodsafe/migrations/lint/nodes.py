@@ -129,8 +129,9 @@ def option(options: Sequence[Node] | None, name: str) -> bool:
     for each in options or ():
         element = each.get("DefElem", {})
         if element.get("defname") == name:
-            _, argument = only(element.get("arg", {}))
-            said = str(argument.get("sval", argument.get("ival", argument.get("boolval", "true")))).lower()
+            kind, argument = only(element.get("arg", {}))
+            missing = {"Integer": 0, "Boolean": False}.get(kind, "true")  # a tree leaves zero values out
+            said = str(argument.get("sval", argument.get("ival", argument.get("boolval", missing)))).lower()
             return said not in ("false", "off", "0", "no")
     return False
 

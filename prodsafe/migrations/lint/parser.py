@@ -67,8 +67,9 @@ def parse(sql: str) -> Parsed:
     """The statements that can be read, and an error for each that cannot. Offsets are those of sql."""
     try:
         found = _statements(tree(sql), sql, sql, 0)
-    except Unparsable:
-        return _parse_by_pieces(sql)
+    except Unparsable as error:
+        parsed = _parse_by_pieces(sql)
+        return parsed if parsed.errors else Parsed(parsed.statements, (error,))
     return Parsed(tuple(found), ())
 
 
@@ -103,14 +104,15 @@ def meaning(sql: str) -> str:
 
     Unlike libpg_query's fingerprint it keeps every constant. Raises Unparsable.
     """
-    bare = [_without_places(raw["stmt"]) for raw in tree(sql).get("stmts", [])]
+    bare = [without_places(raw["stmt"]) for raw in tree(sql).get("stmts", [])]
     return hashlib.sha256(json.dumps(bare, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _without_places(value: Any) -> Any:
+def without_places(value: Any) -> Any:
+    """A tree without the offsets in it: equal trees say the same."""
     if isinstance(value, dict):
-        return {key: _without_places(item) for key, item in value.items() if key != "location"}
-    return [_without_places(item) for item in value] if isinstance(value, list) else value
+        return {key: without_places(item) for key, item in value.items() if key != "location"}
+    return [without_places(item) for item in value] if isinstance(value, list) else value
 
 
 def tree(sql: str) -> Node:

@@ -27,6 +27,8 @@ RULES: dict[str, Rule] = {
     "RuleStmt": rules_server.create_rule,
     "CreatePolicyStmt": rules_server.policy,
     "AlterPolicyStmt": rules_server.policy,
+    "AlterDefaultPrivilegesStmt": rules_server.alter_default_privileges,
+    "AlterOwnerStmt": rules_server.change_owner,
     "GrantStmt": rules_server.revoke,
     "GrantRoleStmt": rules_server.revoke_role,
     "AlterSystemStmt": rules_server.cluster_wide,

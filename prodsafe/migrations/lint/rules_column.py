@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from prodsafe.migrations.lint.command import Command
 from prodsafe.migrations.lint.nodes import Type, column, conjuncts, constant, only, shown, type_of
-from prodsafe.migrations.lint.parser import Node
+from prodsafe.migrations.lint.parser import Node, without_places
 from prodsafe.migrations.lint.scene import CONTRACT, LATER, NEXT, NOW, Hazard, Hazards, Scene, in_batches, steps
 from prodsafe.migrations.lint.schema import Column
 from prodsafe.migrations.lint.sqltext import one_line, quoted, tokens
@@ -147,6 +147,7 @@ def _checked(scene: Scene, command: Command, name: str, kind: Type, inline: dict
                 f" of {table} waiting.",
                 mend=steps(
                     (NOW, plain),
+                    *(_made_not_null(command, name) if word == "PRIMARY KEY" else ()),
                     (NEXT, f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} ({col});"),
                     (LATER, f"ALTER TABLE {table} ADD CONSTRAINT {index} {word} USING INDEX {index};"),
                 ),
@@ -179,6 +180,18 @@ def _checked(scene: Scene, command: Command, name: str, kind: Type, inline: dict
                 (NEXT, f"ALTER TABLE {table} VALIDATE CONSTRAINT {fk};"),
             ),
         )  # fmt: skip
+
+
+def _made_not_null(command: Command, name: str) -> tuple[tuple[str, str], ...]:
+    """The steps that a primary key needs before it, so that it reads no row."""
+    table, col, check = command.shown, quoted(name), _fit(command, name, "not_null")
+    return (
+        (in_batches(table), f"-- fill {col}"),
+        (NEXT, f"ALTER TABLE {table} ADD CONSTRAINT {check} CHECK ({col} IS NOT NULL) NOT VALID;"),
+        (LATER, f"ALTER TABLE {table} VALIDATE CONSTRAINT {check};"),
+        (LATER, f"ALTER TABLE {table} ALTER COLUMN {col} SET NOT NULL;\n"
+                f"ALTER TABLE {table} DROP CONSTRAINT {check};"),
+    )  # fmt: skip
 
 
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -295,7 +308,7 @@ def change_default(scene: Scene, command: Command) -> Hazards:
             f" {command.shown}.{quoted(name)}: without it it writes NULL, or fails on NOT NULL.",
             mend=steps((CONTRACT, f"ALTER TABLE {command.shown} ALTER COLUMN {quoted(name)} DROP DEFAULT;")),
         )
-    elif new is not None and known is not None and not fresh and known.default not in (None, new):
+    elif new is not None and known is not None and not fresh and _differs(known.default, new):
         yield command.hazard(
             scene,
             "change-default",
@@ -303,6 +316,10 @@ def change_default(scene: Scene, command: Command) -> Hazards:
             " write the new default while it still expects the old one.",
             mend=steps((CONTRACT, f"{command.statement_with(scene)};")),
         )
+
+
+def _differs(old: Node | None, new: Node) -> bool:
+    return old is not None and without_places(old) != without_places(new)
 
 
 def _harmless_drop(known: Column | None, fresh: bool) -> bool:

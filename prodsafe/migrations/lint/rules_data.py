@@ -43,8 +43,8 @@ def writes(scene: Scene, kind: str, node: Node) -> Hazards:
 def _batched(scene: Scene, kind: str, node: Node) -> str:
     """The same statement, for one window of keys at a time."""
     relation = node["relation"]
-    if kind not in ("UpdateStmt", "DeleteStmt"):
-        return steps((in_batches(shown(relation)), "-- the same, its source bounded by WHERE id BETWEEN 1 AND 1000"))
+    if kind not in ("UpdateStmt", "DeleteStmt") or kind != scene.statement.kind:
+        return steps((in_batches(shown(relation)), "-- the same, its rows bounded by WHERE id BETWEEN 1 AND 1000"))
     others = node.get("fromClause") or node.get("usingClause")
     alias = relation.get("alias", {}).get("aliasname", relation.get("relname", ""))
     window = f"{quoted(alias)}.id" if others else "id"

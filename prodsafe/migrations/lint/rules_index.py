@@ -6,6 +6,7 @@ from prodsafe.migrations.lint.nodes import dropped_name, name_of, option, shown,
 from prodsafe.migrations.lint.parser import Node
 from prodsafe.migrations.lint.rules_column import fitted
 from prodsafe.migrations.lint.scene import NEXT, NOW, Hazards, Scene, steps
+from prodsafe.migrations.lint.schema import UNKNOWN, Table
 from prodsafe.migrations.lint.sqltext import one_line, tokens
 
 
@@ -20,13 +21,18 @@ def create_index(scene: Scene, node: Node) -> Hazards:
                 f"{shown(relation)} is partitioned: PostgreSQL refuses CREATE INDEX CONCURRENTLY on it.",
                 mend=_on_partitioned(scene, node),
             )
-    elif not scene.is_new(relation) and relation.get("inh"):
+    elif not scene.is_new(relation) and (relation.get("inh") or _is_plain(table)):
         yield scene.hazard(
             "index-not-concurrent",
             f"CREATE INDEX holds SHARE on {shown(relation)} while it reads the whole table: every INSERT, UPDATE and"
             " DELETE waits until the index is built.",
             mend=_on_partitioned(scene, node) if partitioned else f"{_concurrently(scene, node)};",
         )
+
+
+def _is_plain(table: Table | None) -> bool:
+    """Whether it is known to have no partitions, so that ON ONLY spares nothing."""
+    return table is not None and table.born != UNKNOWN and not table.partitioned
 
 
 def _concurrently(scene: Scene, node: Node) -> str:

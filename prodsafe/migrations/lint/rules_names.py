@@ -121,6 +121,12 @@ def drop_owned(scene: Scene, node: Node) -> Hazards:
         " of them is named here.",
         mend="-- REASSIGN OWNED to another role, or drop each object by name in a contract file",
     )
+    if node.get("behavior") == "DROP_CASCADE":
+        yield scene.hazard(
+            "drop-cascade",
+            f"CASCADE also drops what other roles own and what depends on the objects of {roles}.",
+            mend="-- drop each object by name in its own statement; without CASCADE PostgreSQL lists the others",
+        )
 
 
 _RENAMED_LIKE_TABLE = ("TABLE", "VIEW", "MATVIEW", "SEQUENCE", "FOREIGN_TABLE")

@@ -165,6 +165,27 @@ def alter_domain(scene: Scene, node: Node) -> Hazards:
             " an older worker still relies on it.",
             mend=steps((CONTRACT, f"{one_line(scene.statement.text)};")),
         )
+    elif node.get("subtype") == "N":
+        yield scene.hazard(
+            "drop-not-null",
+            f"Columns of {shown(parts)} may be NULL from now on, which an older worker that reads them does not"
+            " expect.",
+            mend="-- first a release that reads NULL; then, in a next file, this statement",
+        )
+
+
+def alter_default_privileges(scene: Scene, node: Node) -> Hazards:
+    if not node.get("action", {}).get("is_grant"):
+        yield scene.hazard(
+            "revoke",
+            "What is made from now on comes without this right: who relies on it fails with 'permission denied' there.",
+            mend=steps((CONTRACT, f"{one_line(scene.statement.text)};")),
+        )
+
+
+def change_owner(scene: Scene, node: Node) -> Hazards:
+    if node.get("objectType") in ("OBJECT_DATABASE", "OBJECT_TABLESPACE"):
+        yield from cluster_wide(scene, node)
 
 
 def set_variable(scene: Scene, node: Node) -> Hazards:
@@ -202,7 +223,7 @@ def create_table(scene: Scene, node: Node) -> Hazards:
                 "json-column",
                 f"json has no equality operator: DISTINCT, GROUP BY, UNION and = on {name} fail.",
                 at=scene.offset(definition.get("location")) if scene.at is None else None,
-                mend=f"{name} jsonb",
+                mend=f"-- in CREATE TABLE: {name} jsonb",
             )
 
 

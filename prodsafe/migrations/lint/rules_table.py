@@ -8,6 +8,7 @@ from prodsafe.migrations.lint import rules_column
 from prodsafe.migrations.lint.command import Command, commands
 from prodsafe.migrations.lint.nodes import column, find, shown, strings, table_of
 from prodsafe.migrations.lint.parser import Node
+from prodsafe.migrations.lint.partition_bounds import bounds_as_check, proves_bounds
 from prodsafe.migrations.lint.rules_column import REWRITES, fitted, not_null_scan
 from prodsafe.migrations.lint.scene import (
     CONTRACT,
@@ -209,6 +210,8 @@ def drop_constraint(scene: Scene, command: Command) -> Hazards:
 def _replaced_or_needless(scene: Scene, command: Command, name: str, known: Constraint | None) -> bool:
     if (command.name, name) in scene.remade.constraints or (known and known.born == scene.schema.file):
         return True
+    if command.name in scene.remade.attached and (known is None or known.kind in ("check", "validated")):
+        return True  # the bounds of the partition say the same from now on
     if known and known.kind == "check":
         columns = {column(ref) for ref in _columns_of(known.expression)}
         return any(
@@ -226,8 +229,8 @@ def _columns_of(expression: Node | None) -> list[Node]:
 
 def attach(scene: Scene, command: Command) -> Hazards:
     part = command.node.get("def", {}).get("PartitionCmd", {})
-    child = part.get("name", {})
-    if command.objtype == "OBJECT_INDEX" or scene.is_new(child) or _proven_partition(scene, command, child):
+    child, bound = part.get("name", {}), part.get("bound", {})
+    if command.objtype == "OBJECT_INDEX" or scene.is_new(child) or _proven_partition(scene, command, child, bound):
         return
     check = fitted(child.get("relname", ""), ["bound"])
     yield command.hazard(
@@ -238,8 +241,8 @@ def attach(scene: Scene, command: Command) -> Hazards:
         mend=steps(
             (
                 NOW,
-                f"ALTER TABLE {shown(child)} ADD CONSTRAINT {check} CHECK (/* the partition's bounds */ true) NOT"
-                f" VALID;",
+                f"ALTER TABLE {shown(child)} ADD CONSTRAINT {check}"
+                f" CHECK ({bounds_as_check(bound, command.table.partition_key)}) NOT VALID;",
             ),
             (NEXT, f"ALTER TABLE {shown(child)} VALIDATE CONSTRAINT {check};"),
             (LATER, f"{command.statement_with(scene)};\nALTER TABLE {shown(child)} DROP CONSTRAINT {check};"),
@@ -247,15 +250,11 @@ def attach(scene: Scene, command: Command) -> Hazards:
     )
 
 
-def _proven_partition(scene: Scene, command: Command, child: Node) -> bool:
-    """Whether a validated CHECK of the child speaks of the partition key (of anything, where the key is not known)."""
+def _proven_partition(scene: Scene, command: Command, child: Node, bound: Node) -> bool:
     known = scene.schema.tables.get(table_of(child))
-    for each in known.constraints.values() if known else ():
-        names = {column(ref) for ref in _columns_of(each.expression)}
-        keys = set(command.table.partition_key)
-        if each.valid and (each.kind == "validated" or (each.kind == "check" and (not keys or names & keys))):
-            return True
-    return False
+    valid = [each for each in known.constraints.values() if each.valid] if known else []
+    checks = [each.expression for each in valid if each.kind == "check"]
+    return any(each.kind == "validated" for each in valid) or proves_bounds(checks, bound, command.table.partition_key)
 
 
 def detach(scene: Scene, command: Command) -> Hazards:

@@ -68,6 +68,7 @@ class Remade:
     functions: frozenset[Name] = frozenset()
     relations: frozenset[Name] = frozenset()
     required: frozenset[tuple[Name, str]] = frozenset()  # columns that the file SETs NOT NULL
+    attached: frozenset[Name] = frozenset()  # tables that it makes partitions of another
 
 
 @dataclass(frozen=True, slots=True)

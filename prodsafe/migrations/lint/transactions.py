@@ -185,13 +185,13 @@ def milliseconds(value: str | None) -> int | None:
 
 
 def settings_of(statement: Statement) -> list[tuple[str, str | None, bool]]:
-    """What SET, RESET and set_config change: (name, value, local); value None for back to the server's own."""
+    """What SET, RESET, DISCARD ALL and set_config change: (name, value, local); value None for the server's own."""
     node = statement.node
     if statement.kind == "SelectStmt":
         return set_config_calls(node)
-    if statement.kind != "VariableSetStmt":
+    if statement.kind not in ("VariableSetStmt", "DiscardStmt"):
         return []
     kind, name, local = node.get("kind"), node.get("name", "").lower(), bool(node.get("is_local"))
-    if kind == "VAR_RESET_ALL":
+    if kind == "VAR_RESET_ALL" or node.get("target") == "DISCARD_ALL":
         return [(each, None, False) for each in ("lock_timeout", "statement_timeout", "timezone")]
     return [(name, constant((node.get("args") or [{}])[0]) if kind == "VAR_SET_VALUE" else None, local)]

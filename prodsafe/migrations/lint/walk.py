@@ -11,6 +11,7 @@ from prodsafe.migrations.lint import rules_data, rules_server, rules_table
 from prodsafe.migrations.lint.bodies import Piece, plpgsql
 from prodsafe.migrations.lint.bounds import Rows
 from prodsafe.migrations.lint.dynamic import constant_text, harmless
+from prodsafe.migrations.lint.held import SLOW_ALTERS, locked_then_more, used_enum_values, while_locked
 from prodsafe.migrations.lint.hygiene import hygiene, style
 from prodsafe.migrations.lint.learn import learn, learn_command
 from prodsafe.migrations.lint.nodes import constant, find, name_of, shown, strings, table_of
@@ -18,8 +19,6 @@ from prodsafe.migrations.lint.options import Options, SqlFile
 from prodsafe.migrations.lint.parser import Statement, parse
 from prodsafe.migrations.lint.rules import RULES
 from prodsafe.migrations.lint.scene import (
-    BLOCKS_WRITES,
-    LOCK_NAMES,
     Hazard,
     Held,
     Scene,
@@ -28,7 +27,7 @@ from prodsafe.migrations.lint.scene import (
     bare_scene,
 )
 from prodsafe.migrations.lint.schema import Function, Schema
-from prodsafe.migrations.lint.sqltext import literal, one_line, tokens
+from prodsafe.migrations.lint.sqltext import one_line, tokens
 from prodsafe.migrations.lint.transactions import (
     COMMIT_IN_BLOCK,
     Lock,
@@ -141,10 +140,13 @@ class FileLinter:
     def _statement(self, statement: Statement, *, in_body: bool = False, at: int | None = None, depth: int = 0) -> None:
         scene = self._scene(statement, in_body, at)
         self.hazards += self._refused_here(scene)
-        self.hazards += _used_enum_values(scene)
-        self.hazards += _locked_then_more(scene)
+        self.hazards += used_enum_values(scene)
+        self.hazards += locked_then_more(scene)
         if statement.kind == "AlterTableStmt":
+            before = len(self.hazards)
             locks = self._alter_table(scene)
+            if any(each.category in SLOW_ALTERS for each in self.hazards[before:]):
+                self.hazards += while_locked(scene, f"ALTER TABLE {shown(statement.node.get('relation', {}))}")
         else:
             rule = RULES.get(statement.kind)
             self.hazards += rule(scene, statement.node) if rule else ()
@@ -161,10 +163,12 @@ class FileLinter:
         for command in rules_table.commands_of(scene):
             self.hazards += rules_table.alter_table(scene, command)
             locks += locks_of_command(command, self.schema)
+            known = set(command.table.constraints)
             learn_command(self.schema, command)
             constraint = command.node.get("def", {}).get("Constraint", {})
-            if constraint.get("skip_validation") and "conname" in constraint:
-                scene.transaction.unchecked.add((command.name, constraint["conname"]))
+            if constraint.get("skip_validation"):
+                names = {constraint["conname"]} if "conname" in constraint else set(command.table.constraints) - known
+                scene.transaction.unchecked |= {(command.name, name) for name in names}
         return locks
 
     def _refused_here(self, scene: Scene) -> Iterator[Hazard]:
@@ -227,6 +231,10 @@ class FileLinter:
             parts = strings(statement.node.get("typeName"))
             if name_of(parts) not in now.made_types:
                 now.enum_values[statement.node.get("newVal", "")] = shown(parts)
+        if statement.node.get("renameType") == "OBJECT_TABCONSTRAINT":
+            table = table_of(statement.node.get("relation", {}))
+            if (table, statement.node.get("subname")) in now.unchecked:
+                now.unchecked.add((table, statement.node.get("newname", "")))
         for name, value, local in settings_of(statement):
             self._set(name, value, local=local and not scene.in_body)
             if name == "session_replication_role" and statement.kind == "SelectStmt":
@@ -261,7 +269,9 @@ class FileLinter:
         if body is None:
             self.hazards.append(
                 scene.hazard(
-                    "opaque-do-block", "A DO block in another language than PL/pgSQL: nobody can see what it runs."
+                    "opaque-do-block",
+                    "A DO block in another language than PL/pgSQL: nobody can see what it runs.",
+                    mend="-- the statements themselves, written out, in the file",
                 )
             )
             return
@@ -369,34 +379,3 @@ def _place_of_body(scene: Scene) -> Callable[[int], int]:
         if token.kind in ("string", "escaped"):
             return lambda _: token.start
     return lambda _: statement.start
-
-
-def _used_enum_values(scene: Scene) -> Iterator[Hazard]:
-    if not scene.transaction.enum_values:
-        return
-    for _, node in find(scene.statement.node, "A_Const"):
-        value = node.get("sval", {}).get("sval")
-        if value in scene.transaction.enum_values:
-            type_name = scene.transaction.enum_values[value]
-            yield scene.hazard(
-                "enum-value-used-in-same-transaction",
-                f"{literal(value)} was added to {type_name} in this same transaction: PostgreSQL refuses its use"
-                " before the commit (55P04), and the whole file fails.",
-                at=scene.offset(node.get("location")) if scene.at is None else None,
-                mend=f"-- in the next file\n{one_line(scene.statement.text, longest=2_000)};",
-            )
-            return
-
-
-def _locked_then_more(scene: Scene) -> Iterator[Hazard]:
-    strong = [held for held in scene.transaction.held.values() if held.level >= BLOCKS_WRITES]
-    work = rules_data.slow_work(scene, scene.statement.kind, scene.statement.node) if strong else ""
-    if work:
-        held = max(strong, key=lambda each: each.level)
-        who = "reads and writes" if held.level == 8 else "writes"
-        yield scene.hazard(
-            "locked-then-more-statements",
-            f"{work} runs while the transaction still holds {LOCK_NAMES[held.level]} on {held.shown}: {who} of"
-            f" {held.shown} wait for it too.",
-            mend=f"-- in a file of its own, after this one\n{one_line(scene.statement.text, longest=2_000)};",
-        )

@@ -18,7 +18,12 @@ def syntax_error(text: str, error: Unparsable) -> Hazard:
             "A command of psql, not SQL: only psql knows it, the server refuses it and the whole file fails.",
             "-- write it as plain SQL",
         )
-    return Hazard("syntax-error", error.offset, f"PostgreSQL refuses this: {error.message}. The whole file fails.")
+    return Hazard(
+        "syntax-error",
+        error.offset,
+        f"PostgreSQL refuses this: {error.message}. The whole file fails.",
+        "-- correct this statement, then lint the file again",
+    )
 
 
 def remade_by(statements: Sequence[Statement]) -> Remade:
@@ -27,6 +32,7 @@ def remade_by(statements: Sequence[Statement]) -> Remade:
     required: set[tuple[Name, str]] = set()
     functions: set[Name] = set()
     relations: set[Name] = set()
+    attached: set[Name] = set()
     for each in statements:
         node = each.node
         match each.kind:
@@ -38,6 +44,8 @@ def remade_by(statements: Sequence[Statement]) -> Remade:
                         constraints.add((table, command.get("def", {}).get("Constraint", {}).get("conname", "")))
                     elif command.get("subtype") == "AT_SetNotNull":
                         required.add((table, command.get("name", "")))
+                    elif command.get("subtype") == "AT_AttachPartition":
+                        attached.add(table_of(command.get("def", {}).get("PartitionCmd", {}).get("name", {})))
             case "CreateTrigStmt":
                 triggers.add((table_of(node.get("relation", {})), node.get("trigname", "")))
             case "CreatePolicyStmt":
@@ -55,5 +63,10 @@ def remade_by(statements: Sequence[Statement]) -> Remade:
             case _:
                 pass
     return Remade(
-        frozenset(constraints), frozenset(triggers), frozenset(functions), frozenset(relations), frozenset(required)
+        frozenset(constraints),
+        frozenset(triggers),
+        frozenset(functions),
+        frozenset(relations),
+        frozenset(required),
+        frozenset(attached),
     )
