@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from live.market import TIMEFRAMES
 from live.paper_loop import WORKER, Build, Work, require_paper_settings, trade_on_paper
-from live.settings import TIMEFRAMES, Settings
+from live.settings import Settings
 from live.simulator.scenarios import SCENARIOS
 from prodsafe.deprecation import refuse_in_production
 from prodsafe.dotenv_guard import load_developer_dotenv, suppress_in_production

@@ -37,7 +37,11 @@ class WorkerStopped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """Why a signal was or was not taken at one closed candle. closed_at: that candle's close."""
+    """Why a signal was or was not taken at one closed candle. closed_at: that candle's close.
+
+    code: what decided, stable: the engine's (live.smc.reasons), or the denial's of what would have been a trade. Rows
+    older than the field have none.
+    """
 
     at: datetime
     symbol: str
@@ -45,6 +49,7 @@ class Decided:
     taken: bool
     side: Side | None
     reasons: tuple[str, ...]
+    code: str = ""
     kind: Literal["decided"] = "decided"
 
 

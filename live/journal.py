@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -78,6 +78,11 @@ class Journal(Protocol):
         """Keep closed candles; one that is known already stays as it was first read."""
         ...
 
+    async def save_snapshot(self, symbol: str, timeframe: timedelta, text: str) -> None:
+        """Keep what the strategy remembers, in place of what it remembered before."""
+        ...
+
+    async def load_snapshot(self, symbol: str, timeframe: timedelta) -> str | None: ...
     async def close(self) -> None: ...
 
 
@@ -125,6 +130,18 @@ INSERT INTO live.candle (symbol, timeframe_seconds, opened_at, open, high, low, 
 SELECT * FROM unnest(%s::text[], %s::int[], %s::timestamptz[],
                      %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[])
 ON CONFLICT DO NOTHING
+"""
+
+_SAVE_SNAPSHOT = """
+INSERT INTO live.engine_snapshot (scope, symbol, timeframe_seconds, epoch, holder, payload)
+VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (scope, symbol, timeframe_seconds) DO UPDATE
+SET epoch = excluded.epoch, holder = excluded.holder, payload = excluded.payload,
+    updated_at = clock_timestamp()
+"""
+
+_LOAD_SNAPSHOT = """
+SELECT payload FROM live.engine_snapshot WHERE scope = %s AND symbol = %s AND timeframe_seconds = %s
 """
 
 
@@ -207,6 +224,15 @@ class PostgresJournal:
         ]
         await self._run(lambda: self._connection.execute(_SAVE_CANDLES, columns))
 
+    async def save_snapshot(self, symbol: str, timeframe: timedelta, text: str) -> None:
+        values = (self._scope, symbol, int(timeframe.total_seconds()), self._epoch, self._holder, text)
+        await self._run(lambda: self._connection.execute(_SAVE_SNAPSHOT, values))
+
+    async def load_snapshot(self, symbol: str, timeframe: timedelta) -> str | None:
+        values = (self._scope, symbol, int(timeframe.total_seconds()))
+        row = await self._run(lambda: self._connection.execute(_LOAD_SNAPSHOT, values).fetchone())
+        return None if row is None else row[0]
+
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown(wait=False)
@@ -243,6 +269,7 @@ class MemoryStore:
     halts: list[tuple[str, Halt]] = field(default_factory=list)
     statuses: dict[str, Status] = field(default_factory=dict)
     candles: dict[tuple[str, float, datetime], Candle] = field(default_factory=dict)
+    snapshots: dict[tuple[str, str, timedelta], str] = field(default_factory=dict)
     holders: dict[str, tuple[int, UUID]] = field(default_factory=dict)
     intended: set[tuple[str, str]] = field(default_factory=set)
     fills: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -328,6 +355,13 @@ class MemoryJournal:
         for candle in candles:
             key = (candle.symbol, candle.timeframe.total_seconds(), candle.opened_at)
             self._store.candles.setdefault(key, candle)
+
+    async def save_snapshot(self, symbol: str, timeframe: timedelta, text: str) -> None:
+        self._check_fence()
+        self._store.snapshots[self._scope, symbol, timeframe] = text
+
+    async def load_snapshot(self, symbol: str, timeframe: timedelta) -> str | None:
+        return self._store.snapshots.get((self._scope, symbol, timeframe))
 
     async def close(self) -> None:
         """Nothing to close: the store outlives its journals."""

@@ -1,4 +1,4 @@
-"""Rows of the venue become closed candles that can be trusted; gaps, conflicts and staleness are said aloud. [P]
+"""Rows of the venue become closed candles that can be trusted; gaps and conflicts are said aloud. [P]
 
 Candles are kept oldest first, one symbol and one timeframe to a series; times are aware UTC.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 
 from live.model import Candle
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_TIMEFRAMES = {
+# every length of candle that the runtime, the operators' commands and the simulated venue know
+TIMEFRAMES = {
     "1m": timedelta(minutes=1),
     "5m": timedelta(minutes=5),
     "15m": timedelta(minutes=15),
@@ -44,14 +44,14 @@ class Gap:
 def timeframe(text: str) -> timedelta:
     """The length of one candle: 1m 5m 15m 30m 1h 4h 12h 1d. Raises ValueError on anything else."""
     try:
-        return _TIMEFRAMES[text]
+        return TIMEFRAMES[text]
     except KeyError:
-        raise ValueError(f"unknown timeframe {text!r}; known: {', '.join(_TIMEFRAMES)}") from None
+        raise ValueError(f"unknown timeframe {text!r}; known: {', '.join(TIMEFRAMES)}") from None
 
 
 def timeframe_name(length: timedelta) -> str:
     """The inverse of timeframe(). Raises ValueError where there is no name."""
-    for name, known in _TIMEFRAMES.items():
+    for name, known in TIMEFRAMES.items():
         if known == length:
             return name
     raise ValueError(f"no timeframe is {length} long")
@@ -116,52 +116,6 @@ def gaps(candles: Sequence[Candle]) -> list[Gap]:
         for before, after in pairwise(candles)
         if after.opened_at != before.closed_at
     ]
-
-
-def bars_behind(candles: Sequence[Candle], now: datetime) -> int | None:
-    """How many candles should have closed since the last one that we have; 0 is fresh, None means no candle at all."""
-    if not candles:
-        return None
-    last = candles[-1]
-    return (last_boundary(now, last.timeframe) - last.closed_at) // last.timeframe
-
-
-def is_stale(candles: Sequence[Candle], now: datetime, *, allowed_bars: int = 1) -> bool:
-    """More than allowed_bars behind, or nothing at all: too old to decide on."""
-    behind = bars_behind(candles, now)
-    return behind is None or behind > allowed_bars
-
-
-def aggregate(candles: Sequence[Candle], higher: timedelta) -> list[Candle]:
-    """Candles of the higher timeframe whose every lower bar is there and closed; incomplete ones are left out.
-
-    candles: one closed series. Raises ValueError where the timeframes do not divide, BadCandles as merge() does.
-    """
-    series = merge(candles)
-    if not series:
-        return []
-    lower = series[0].timeframe
-    if higher <= lower or higher % lower:
-        raise ValueError(f"{higher} is not a multiple of {lower}")
-    buckets: dict[datetime, list[Candle]] = {}
-    for candle in series:
-        buckets.setdefault(last_boundary(candle.opened_at, higher), []).append(candle)
-    return [
-        _joined(bars, opened_at, higher) for opened_at, bars in sorted(buckets.items()) if len(bars) == higher // lower
-    ]
-
-
-def _joined(bars: Sequence[Candle], opened_at: datetime, length: timedelta) -> Candle:
-    return Candle(
-        symbol=bars[0].symbol,
-        timeframe=length,
-        opened_at=opened_at,
-        open=bars[0].open,
-        high=max(bar.high for bar in bars),
-        low=min(bar.low for bar in bars),
-        close=bars[-1].close,
-        volume=sum((bar.volume for bar in bars), Decimal(0)),
-    )
 
 
 def _row(candle: Candle) -> str:

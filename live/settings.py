@@ -8,13 +8,11 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
+from live.market import TIMEFRAMES
 from prodsafe.errors import Refusal, RefusalKind
 
 MALFORMED_SETTING = RefusalKind("G40", "setting-malformed")
 CONTRADICTING_LIMITS = RefusalKind("G41", "limits-contradict")
-
-TIMEFRAMES = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
-
 
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 

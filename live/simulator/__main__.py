@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
+from live.market import TIMEFRAMES
 from live.simulator import DEMO_ACCOUNT, DEMO_API_KEY, DEMO_API_SECRET
-from live.simulator.endpoints import INTERVALS
 from live.simulator.faults import FaultSchedule, load_schedule
 from live.simulator.scenarios import SCENARIOS, make_scenario
 from live.simulator.server import SimulatorServer, TrueClock
@@ -27,7 +27,9 @@ FilePath = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 lets the system choose.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of prices, ids and faults.")
 @click.option("--scenario", type=click.Choice(list(SCENARIOS)), default="default", show_default=True)
-@click.option("--bar", type=click.Choice(list(INTERVALS)), default="15m", show_default=True, help="The setups' candle.")
+@click.option(
+    "--bar", type=click.Choice(list(TIMEFRAMES)), default="15m", show_default=True, help="The setups' candle."
+)
 @click.option("--faults", "faults_file", type=FilePath, help="JSON fault schedule; see live/simulator/faults.py.")
 @click.option("--accounts", "accounts_file", type=FilePath, help="JSON [{name, api_key, api_secret, balance}].")
 def main(port: int, seed: int, scenario: str, bar: str, faults_file: Path | None, accounts_file: Path | None) -> None:
@@ -39,7 +41,7 @@ def main(port: int, seed: int, scenario: str, bar: str, faults_file: Path | None
         raise click.UsageError(str(error)) from error
 
     def body() -> int:
-        asyncio.run(_serve(port, seed, scenario, INTERVALS[bar], faults, customers))
+        asyncio.run(_serve(port, seed, scenario, TIMEFRAMES[bar], faults, customers))
         return 0
 
     sys.exit(run_entry(body))

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from live.market import TIMEFRAMES
 from live.model import OrderSide
 from live.simulator import wire
 from live.simulator.asked import Asked, Call, VenueFault, deadline, decimal, integer, is_true, listed, required
@@ -26,17 +27,6 @@ HISTORY_PER_PAGE = 1000
 CANDLES_PER_PAGE = 2000
 MAX_TIMEOUT_SECONDS = 86_400
 MAX_UNIX_SECONDS = 10**10
-INTERVALS = {
-    "1m": timedelta(minutes=1),
-    "5m": timedelta(minutes=5),
-    "15m": timedelta(minutes=15),
-    "30m": timedelta(minutes=30),
-    "1h": timedelta(hours=1),
-    "4h": timedelta(hours=4),
-    "12h": timedelta(hours=12),
-    "1d": timedelta(days=1),
-    "1w": timedelta(weeks=1),
-}
 
 
 # --- public -----------------------------------------------------------------------------------------------------------
@@ -75,7 +65,7 @@ def orderbook(world: World, call: Call) -> Json:
 def candles(world: World, call: Call) -> Json:
     """Candles opened in [from, to] (seconds), oldest first, at most 2000; without `from`, the latest 2000."""
     venue_id = listed(world, call.names["symbol"], error="contractNotFound")
-    timeframe = INTERVALS.get(call.names["interval"])
+    timeframe = TIMEFRAMES.get(call.names["interval"])
     if timeframe is None or call.names["price_type"] not in ("trade", "mark", "spot"):
         raise VenueFault("invalidArgument", status=400)
     # candles live in true time: a venue whose clock is off still has the market's bars

@@ -2,6 +2,8 @@
 
 from live.smc.engine import Engine
 from live.smc.events import Event, Kind, Observation, Scope
-from live.smc.parameters import SmcParameters
+from live.smc.parameters import Session, SmcParameters
+from live.smc.reasons import Code
+from live.smc.snapshot import SnapshotRefused
 
-__all__ = ["Engine", "Event", "Kind", "Observation", "Scope", "SmcParameters"]
+__all__ = ["Code", "Engine", "Event", "Kind", "Observation", "Scope", "Session", "SmcParameters", "SnapshotRefused"]

@@ -6,10 +6,13 @@ longs and shorts obey the same rules to the last bit.
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+make = tuple.__new__  # a NamedTuple's own constructor is a Python function around this; on every candle that shows
 
 
 class Bar(NamedTuple):
@@ -24,7 +27,19 @@ class Bar(NamedTuple):
     close: float
 
     def mirrored(self) -> Bar:
-        return Bar(self.number, self.opened_at, self.closed_at, -self.open, -self.low, -self.high, -self.close)
+        number, opened_at, closed_at, open_, high, low, close = self
+        return make(Bar, (number, opened_at, closed_at, -open_, -low, -high, -close))
+
+    def row(self) -> list[Any]:
+        """What a snapshot keeps of it; the times follow from the number."""
+        return [self.number, self.open, self.high, self.low, self.close]
+
+
+def bar_of(row: list[Any], timeframe: timedelta) -> Bar:
+    """The inverse of Bar.row()."""
+    number, open_, high, low, close = row
+    opened_at = opening(number, timeframe)
+    return Bar(number, opened_at, opened_at + timeframe, open_, high, low, close)
 
 
 class AverageRange:
@@ -34,7 +49,7 @@ class AverageRange:
 
     def __init__(self, bars: int) -> None:
         self._bars = bars
-        self._ranges: list[float] = []
+        self._ranges: deque[float] = deque(maxlen=bars)
         self._last_close: float | None = None
         self.value = 0.0
 
@@ -46,10 +61,17 @@ class AverageRange:
             low = last if last < low else low
         self._last_close = bar.close
         self._ranges.append(high - low)
-        if len(self._ranges) > self._bars:
-            del self._ranges[0]
         if len(self._ranges) == self._bars:
             self.value = sum(self._ranges) / self._bars
+
+    def state(self) -> list[float]:
+        return list(self._ranges)
+
+    def restore(self, state: list[float], last: Bar) -> None:
+        self._ranges.extend(state)
+        self._last_close = last.close
+        if len(state) == self._bars:
+            self.value = sum(state) / self._bars
 
 
 class HigherBars:
@@ -80,6 +102,15 @@ class HigherBars:
         self.last_number = bar.number // self._bars
         return Bar(self.last_number, self._opened_at, bar.closed_at, self._open, self._high, self._low, bar.close)
 
+    def state(self) -> list[Any]:
+        return [self._next, self.last_number, self._open, self._high, self._low]
+
+    def restore(self, state: list[Any], timeframe: timedelta) -> None:
+        """timeframe: of the candles pushed."""
+        self._next, self.last_number, self._open, self._high, self._low = state
+        if self._next is not None:
+            self._opened_at = opening((self._next - 1) // self._bars * self._bars, timeframe)
+
 
 def bar_number(opened_at: datetime, timeframe: timedelta) -> int:
     """Which candle of this timeframe since 1970. Raises ValueError when it does not open on the grid."""
@@ -87,3 +118,9 @@ def bar_number(opened_at: datetime, timeframe: timedelta) -> int:
     if rest:
         raise ValueError(f"{opened_at.isoformat()} is not on the grid of {timeframe}")
     return number
+
+
+@lru_cache(maxsize=512)  # most candles that an event speaks about are spoken about again
+def opening(number: int, timeframe: timedelta) -> datetime:
+    """When the candle of this number opens (UTC): the inverse of bar_number()."""
+    return EPOCH + number * timeframe

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from live.model import Signal
+from live.smc.reasons import Code
 
 
 class Kind(StrEnum):
@@ -15,12 +16,16 @@ class Kind(StrEnum):
     CHOCH = "change of character"  # the same, against the trend
     FVG = "fair value gap"  # up: left by a rise, waits below the price
     FVG_TOUCHED = "fair value gap touched"
+    FVG_HALF = "fair value gap half filled"
+    FVG_FILLED = "fair value gap filled"  # by a wick, as the two before
     ORDER_BLOCK = "order block"
     ORDER_BLOCK_TOUCHED = "order block touched"
+    ORDER_BLOCK_BROKEN = "order block broken"  # by a close beyond: a breaker block from now on
+    ORDER_BLOCK_DEAD = "order block dead"  # a close back beyond the breaker
     POOL = "liquidity pool"  # up: rests above highs, down: rests below lows
     SWEEP = "sweep"  # wick beyond the pool, close back
     RUN = "run"  # close beyond the pool
-    FORGOTTEN = "forgotten"  # over the cap: the oldest pool or zone
+    FORGOTTEN = "forgotten"  # the oldest pool or zone over the cap; a level when the next period's follows
     GAP = "candles missing"  # windows start anew; nothing spans the hole
 
 
@@ -28,6 +33,9 @@ class Scope(StrEnum):
     INTERNAL = "internal"
     SWING = "swing"
     HIGHER = "higher timeframe"
+    DAY = "previous day"
+    WEEK = "previous week"
+    SESSION = "session"
 
 
 class Event(NamedTuple):
@@ -47,7 +55,7 @@ class Event(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """The engine's answer to one candle. Either a signal, or the reasons why there is none.
+    """The engine's answer to one candle: a signal, or the reasons why there is none. code: what decided.
 
     refused: why the candle was not taken at all (duplicate, out of order, malformed); the state is then unchanged.
     """
@@ -56,4 +64,5 @@ class Observation(NamedTuple):
     events: tuple[Event, ...]
     signal: Signal | None
     reasons: tuple[str, ...]
+    code: Code
     refused: str | None = None

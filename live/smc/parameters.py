@@ -5,9 +5,30 @@ Every default is a starting point to be tested, not a finding; none carries evid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Literal
+import json
+from dataclasses import dataclass, fields
+from datetime import time, timedelta
+from hashlib import sha256
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+class Session(NamedTuple):
+    """Hours of every day by the wall clock of a zone of the time zone database, so that summer time moves them.
+
+    Half-open; ends at or before begins: on the next day.
+    """
+
+    zone: str
+    begins: time
+    ends: time
+
+
+EXCHANGE_HOURS = (
+    Session("Asia/Tokyo", time(9), time(15, 30)),
+    Session("Europe/London", time(8), time(16, 30)),
+    Session("America/New_York", time(9, 30), time(16)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +42,10 @@ class SmcParameters:
     fvg_min_atr: smallest fair value gap. fvg_body: its middle candle must have the gap's colour.
     displacement_atr: smallest range of a candle that may break structure for an entry.
     pool_tolerance_atr: how far apart lows count as equal, frozen at the pool's first pivot; pool_min_touches: pivots
-    that make a pool worth sweeping; max_pools, max_zones: how many are remembered on each side, oldest forgotten first.
+    that make a pool worth sweeping; max_pools, max_zones: how many pools, gaps and blocks each are remembered on each
+    side, oldest forgotten first.
+    period_zone: whose midnights end days and weeks. sessions: whose highs and lows rest, too, besides those of the last
+    day and week; a sweep of any of these starts a setup however often it was touched.
     choch_window_bars: from sweep to change of character. zone_window_bars: from there to a usable zone.
     ote_min, ote_max: the part of the leg, 0 at its end and 1 at its origin, in which an entry may lie.
     entry: where in the zone. stop_buffer_atr: beyond the sweep. targets_r: one target each. min_rr: how far away the
@@ -41,6 +65,8 @@ class SmcParameters:
     pool_min_touches: int = 2
     max_pools: int = 32
     max_zones: int = 32
+    period_zone: str = "UTC"
+    sessions: tuple[Session, ...] = EXCHANGE_HOURS
     choch_window_bars: int = 20
     zone_window_bars: int = 5
     ote_min: float = 0.62
@@ -61,6 +87,11 @@ class SmcParameters:
         """Candles of history to feed before trusting a silence: the higher timeframe must have seen some structure."""
         return self.htf_bars * 12 * (self.htf_swing_bars + 1)
 
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that differ where any parameter does."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
     def _problems(self) -> list[str]:
         counts = (
             "atr_bars", "internal_bars", "swing_bars", "htf_swing_bars", "pool_min_touches", "max_pools",
@@ -78,6 +109,15 @@ class SmcParameters:
             "min_rr must be positive and not beyond the last of targets_r": bool(self.targets_r)
             and 0 < self.min_rr <= self.targets_r[-1],
         }
+        zones = (self.period_zone, *(session.zone for session in self.sessions))
+        rules |= {f"there must be a time zone {name!r} in the database": _is_zone(name) for name in zones}
         rules |= {f"{name} must be at least 1": getattr(self, name) >= 1 for name in counts}
         rules |= {f"{name} must not be negative": getattr(self, name) >= 0 for name in lengths}
         return [rule for rule, holds in rules.items() if not holds]
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name).key)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown, no name of a zone, a folder of the database
+        return False

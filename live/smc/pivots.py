@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from live.smc.bars import Bar
@@ -11,45 +11,43 @@ from live.smc.bars import Bar
 class Pivot(NamedTuple):
     level: float
     number: int
-    origin: datetime
 
 
 class Peaks:
     """Confirmed pivot highs of a stream; feed mirrored bars for lows.
 
-    A high is a pivot when it is strictly above the `wings` highs before it and not below the `wings` after it, so that
-    a flat top has exactly one, its first bar. It is known `wings` candles later, always.
+    A high is a pivot when it is strictly above the `before` highs before it and not below the `after` ones after it, so
+    that a flat top has exactly one, its first bar. It is known `after` candles later, always.
     """
 
-    __slots__ = ("_bars", "_highs", "_wings")
+    __slots__ = ("_after", "_before", "_width", "highs")
 
-    def __init__(self, wings: int) -> None:
-        self._wings = wings
-        self._highs: list[float] = []
-        self._bars: list[Bar] = []
+    def __init__(self, before: int, after: int) -> None:
+        self._before, self._after, self._width = before, after, before + 1 + after
+        self.highs: list[float] = []
 
     def push(self, bar: Bar) -> Pivot | None:
         """The pivot that this bar confirms, or None."""
-        highs, wings = self._highs, self._wings
+        highs, middle = self.highs, self._before
         highs.append(bar.high)
-        self._bars.append(bar)
-        if len(highs) <= 2 * wings:
+        if len(highs) > self._width:
+            del highs[0]
+        elif len(highs) < self._width:
             return None
-        if len(highs) > 2 * wings + 1:
-            del highs[0], self._bars[0]
-        level = highs[wings]
-        # the neighbours decide three times out of four, so they are asked before the whole window
-        if level <= highs[wings - 1] or level < highs[wings + 1]:
+        level = highs[middle]
+        # the neighbours decide most times, so they are asked before the whole window
+        if level < highs[middle + 1] or level < highs[middle - 1] or not self.is_peak(highs, middle):
             return None
-        if level <= max(highs[:wings]) or level < max(highs[wings + 1 :]):
-            return None
-        middle = self._bars[wings]
-        return Pivot(level, middle.number, middle.opened_at)
+        return Pivot(level, bar.number - self._after)
 
-    def since_pivot(self) -> list[Bar]:
-        """The bars after the middle of the window, oldest first: those that have just confirmed a pivot."""
-        return self._bars[self._wings + 1 :]
+    def is_peak(self, highs: Sequence[float], middle: int) -> bool:
+        """Whether the middle one stands out, ties decided as said above."""
+        return highs[middle] > max(highs[:middle]) and highs[middle] >= max(highs[middle + 1 :])
 
     def clear(self) -> None:
-        self._highs.clear()
-        self._bars.clear()
+        """The next bar does not follow the last one: no pivot may span the hole."""
+        self.highs.clear()
+
+    def refill(self, highs: Sequence[float]) -> None:
+        """Take the highs of a stream that went on until now; they may reach farther back than is needed."""
+        self.highs = list(highs[-self._width :])

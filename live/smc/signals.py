@@ -6,16 +6,17 @@ Written for longs; shorts are longs in the mirror. All numbers are prices or can
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import Enum
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from live.smc.bars import Bar
-from live.smc.liquidity import Pool
 from live.smc.parameters import SmcParameters
+from live.smc.ranges import Half, half, optimal_entry
+from live.smc.reasons import Code
 from live.smc.zones import Zone
 
 
-class Stage(Enum):
+class Stage(StrEnum):
     WAITING = "waiting for a sweep"
     SWEPT = "waiting for a change of character"
     SHIFTED = "waiting for a zone"
@@ -43,41 +44,44 @@ class Setup:
         self.swept_number, self.swept_level = bar.number, level
         self.extreme, self.peak = bar.low, bar.high
 
-    def follow(self, bar: Bar, p: SmcParameters, *, changed: int, displaced: bool) -> str | None:
+    def follow(self, bar: Bar, p: SmcParameters, *, changed: int, displaced: bool) -> Code | None:
         """One candle after the sweep. changed: +1 or -1 when it changed the character, else 0.
 
         Returns why the sequence cannot go on to a zone on this candle, or None when it can.
         """
         if self.stage is Stage.WAITING:
-            return NO_SWEEP
+            return Code.NO_SWEEP
         if bar.close < self.extreme:
             self.drop()
-            return "the sweep did not hold"
+            return Code.SWEEP_FAILED
         if changed < 0 and self.stage is Stage.SHIFTED:
             self.drop()
-            return "the character changed back"
+            return Code.CHANGED_BACK
         self.extreme, self.peak = min(self.extreme, bar.low), max(self.peak, bar.high)
         if self.stage is Stage.SWEPT:
             return self._await_change(bar, p, changed=changed, displaced=displaced)
         if bar.number - self.shifted_number > p.zone_window_bars:
             self.drop()
-            return "no usable zone came in time after the change of character"
+            return Code.ZONE_LATE
         return None
 
-    def _await_change(self, bar: Bar, p: SmcParameters, *, changed: int, displaced: bool) -> str | None:
+    def _await_change(self, bar: Bar, p: SmcParameters, *, changed: int, displaced: bool) -> Code | None:
         if bar.number - self.swept_number > p.choch_window_bars:
             self.drop()
-            return "no change of character came in time after the sweep"
+            return Code.CHANGE_LATE
         if changed <= 0:
-            return NO_CHANGE
+            return Code.NO_CHANGE
         if not displaced:
-            return "change of character without displacement"
+            return Code.NO_DISPLACEMENT
         self.stage, self.shifted_number = Stage.SHIFTED, bar.number
         return None
 
+    def state(self) -> list[Any]:
+        return [self.stage.name, self.swept_number, self.shifted_number, self.swept_level, self.extreme, self.peak]
 
-NO_SWEEP = "no sweep of resting liquidity"
-NO_CHANGE = "swept, no change of character yet"
+    def restore(self, state: list[Any]) -> None:
+        stage, self.swept_number, self.shifted_number, self.swept_level, self.extreme, self.peak = state
+        self.stage = Stage[stage]
 
 
 class Choice(NamedTuple):
@@ -86,14 +90,15 @@ class Choice(NamedTuple):
     entry: float
 
 
-def choose_zone(setup: Setup, bar: Bar, gaps: Sequence[Zone], blocks: Sequence[Zone], p: SmcParameters) -> Choice | str:
+def choose_zone(
+    setup: Setup, bar: Bar, gaps: Sequence[Zone], blocks: Sequence[Zone], p: SmcParameters
+) -> Choice | Code:
     """The zone of this leg that overlaps the optimal entry, nearest to the price first; or why there is none.
 
     gaps, blocks: untouched, nearest last. The gap around the breaking candle is known one candle after it, so the
     block, being second choice, waits for that candle too.
     """
-    size = setup.peak - setup.extreme
-    ote_top, ote_bottom = setup.peak - p.ote_min * size, setup.peak - p.ote_max * size
+    ote_bottom, ote_top = optimal_entry(setup.extreme, setup.peak, least=p.ote_min, most=p.ote_max)
     stacks: list[tuple[Sequence[Zone], bool]] = [(gaps, True)]
     if bar.number > setup.shifted_number:
         stacks.append((blocks, False))
@@ -103,7 +108,7 @@ def choose_zone(setup: Setup, bar: Bar, gaps: Sequence[Zone], blocks: Sequence[Z
                 continue
             top, bottom = min(zone.top, ote_top), max(zone.bottom, ote_bottom)
             return Choice(zone, is_gap, top if p.entry == "edge" else (top + bottom) / 2)
-    return "no untouched gap or block of this leg in the optimal entry zone"
+    return Code.NO_ZONE
 
 
 class Plan(NamedTuple):
@@ -113,36 +118,32 @@ class Plan(NamedTuple):
 
 
 def make_plan(
-    entry: float, setup: Setup, bar: Bar, pools: Sequence[Pool], p: SmcParameters, *, average_range: float,
-    equilibrium: float | None,
-) -> Plan | str:  # fmt: skip
+    entry: float, setup: Setup, bar: Bar, liquidity: Sequence[float], p: SmcParameters, *, average_range: float,
+    dealing_range: tuple[float, float] | None,
+) -> Plan | Code:  # fmt: skip
     """Entry, stop and targets, or why they would make no trade.
 
-    pools: opposing liquidity above, nearest last. equilibrium: middle of the higher timeframe's dealing range; a long
+    liquidity: opposing levels above the price, ascending. dealing_range: low and high of the higher timeframe's; a long
     is bought in its discount half.
     """
-    if equilibrium is None:
-        return "the higher timeframe has no dealing range yet"
-    if entry >= equilibrium:
-        return "the entry is not in the discount half of the higher timeframe"
+    if dealing_range is None:
+        return Code.NO_RANGE
+    if half(entry, *dealing_range) is not Half.DISCOUNT:
+        return Code.WRONG_HALF
     if bar.close <= entry:
-        return "the price is already at the entry"
+        return Code.AT_ENTRY
     stop = setup.extreme - p.stop_buffer_atr * average_range
     risk = entry - stop
     if risk <= 0.0:
-        return "the stop would not be beyond the entry"
-    levels = [pool.level for pool in reversed(pools)]
-    if levels and levels[-1] < entry + p.min_rr * risk:
-        return "no opposing liquidity is far enough to be worth the risk"
-    return Plan(entry, stop, tuple(_targets(entry, risk, levels, p)))
+        return Code.NO_RISK
+    if liquidity and liquidity[-1] < entry + p.min_rr * risk:
+        return Code.LIQUIDITY_NEAR
+    return Plan(entry, stop, tuple(_targets(entry, risk, liquidity, p)))
 
 
-def _targets(entry: float, risk: float, levels: list[float], p: SmcParameters) -> Iterator[float]:
-    """Each multiple of the risk, moved out to the nearest pool before the next multiple where there is one.
-
-    levels: ascending.
-    """
+def _targets(entry: float, risk: float, liquidity: Sequence[float], p: SmcParameters) -> Iterator[float]:
+    """Each multiple of the risk, moved out to the nearest liquidity before the next multiple where there is some."""
     nexts = (*p.targets_r[1:], p.targets_r[-1] + 1.0)
     for multiple, following in zip(p.targets_r, nexts, strict=True):
         nearest, beyond = entry + multiple * risk, entry + following * risk
-        yield next((level for level in levels if nearest <= level < beyond), nearest)
+        yield next((level for level in liquidity if nearest <= level < beyond), nearest)

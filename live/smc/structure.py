@@ -6,8 +6,9 @@ breaks are judged first, against the references known before it; then its own pi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from live.smc.bars import Bar
 from live.smc.pivots import Peaks, Pivot
@@ -36,8 +37,8 @@ class Structure:
 
     def __init__(self, wings: int) -> None:
         self.trend = 0
-        self.highs = Peaks(wings)
-        self.lows = Peaks(wings)
+        self.highs = Peaks(wings, wings)
+        self.lows = Peaks(wings, wings)
         self.high: Pivot | None = None
         self.low: Pivot | None = None
         # the levels still to be broken; infinity once they are
@@ -61,13 +62,34 @@ class Structure:
             return NOTHING
         return Step(broke, changed, broken, high, low)
 
-    def equilibrium(self) -> float | None:
-        """The middle of the dealing range, between the last confirmed high and low; None until both exist."""
-        if self.high is None or self.low is None:
-            return None
-        return (self.high.level - self.low.level) / 2
+    def dealing_range(self) -> tuple[float, float] | None:
+        """The prices of the last confirmed low and high; None until both exist."""
+        return None if self.high is None or self.low is None else (-self.low.level, self.high.level)
 
     def clear_windows(self) -> None:
         """After missing candles: no pivot may span the hole; trend and references stay, a close still breaks them."""
         self.highs.clear()
         self.lows.clear()
+
+    def state(self) -> list[Any]:
+        """Without its windows, which others may share."""
+        return [self.trend, _reference(self.high, self._high_level), _reference(self.low, self._low_level)]
+
+    def restore(self, state: list[Any], *, highs: Sequence[float], lows: Sequence[float]) -> None:
+        """highs, lows: of the candles since the last hole, lows as seen in the mirror."""
+        self.trend, high, low = state
+        self.high, self._high_level = _referred(high)
+        self.low, self._low_level = _referred(low)
+        self.highs.refill(highs)
+        self.lows.refill(lows)
+
+
+def _reference(pivot: Pivot | None, level: float) -> list[Any] | None:
+    return None if pivot is None else [*pivot, level != inf]
+
+
+def _referred(state: list[Any] | None) -> tuple[Pivot | None, float]:
+    if state is None:
+        return None, inf
+    level, number, unbroken = state
+    return Pivot(level, number), level if unbroken else inf

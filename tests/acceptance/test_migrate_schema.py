@@ -219,6 +219,28 @@ def test_files_are_made_planned_applied_up_to_one_and_shown(empty_database_url, 
     assert edited.returncode == 4 and "edited     app 0001_expand_add_note" in edited.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["apply", "--set", "app=a", "--set", "app=b"], "app is given twice"),
+        (["verify", "--set", "app=a", "--accept", " "], "say why"),
+        (["baseline", "--set", "app=a", "--to", "1", "--reason", ""], "say why"),
+        (["trace", "--set", "app=a", "--like", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
+    ],
+)
+def test_a_set_given_twice_and_a_reason_left_blank_are_wrong_usage(tmp_path, words, told):
+    """The second folder would silently take the place of the first; a blank reason vouches for nothing."""
+    done = migrate_command("", tmp_path, *words)
+
+    assert done.returncode == 2 and told in done.stderr
+
+
+def test_the_list_of_commands_tells_each_whole(tmp_path):
+    listed = migrate_command("", tmp_path, "--help").stdout
+
+    assert "refused when its meaning did" in " ".join(listed.split())
+
+
 def test_a_plan_names_who_is_in_the_way(empty_database_url, tmp_path):
     (tmp_path / "0001_expand_a.sql").write_text("CREATE TABLE a (id int)")
     command = ["--set", f"app={tmp_path}"]

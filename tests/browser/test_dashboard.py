@@ -248,7 +248,7 @@ def test_shows_who_holds_the_account_what_is_protected_and_why(database_url, ope
         text = text_with(browser, "Events, newest first", "bullish BOS at 60950", "worker started")
 
         assert SCOPE in text
-        assert "running" in text and "healthy" in text and "epoch 1" in text
+        assert "running" in text and "healthy" in text and f"epoch {lease.token.epoch}" in text
         assert "HALTED" in text and "maintenance (ann@desk" in text
         assert "every position protected" in text
         assert "60400" in text and "61900, 62600" in text

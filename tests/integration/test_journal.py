@@ -285,6 +285,31 @@ async def test_a_candle_is_kept_as_it_was_first_read(store: Store) -> None:
     assert store.candles() == [candle("101"), candle("101", minute=5), candle("103", minute=10)]
 
 
+async def test_the_strategy_s_memory_is_the_last_one_saved_for_its_symbol_and_timeframe(store: Store) -> None:
+    bar, text = timedelta(minutes=15), '{"b": 1.0,  "a": 1e-05}'
+    journal = store.open(*store.take(SCOPE))
+    assert await journal.load_snapshot("BTC/USD:USD", bar) is None
+
+    await journal.save_snapshot("BTC/USD:USD", bar, "older")
+    await journal.save_snapshot("BTC/USD:USD", bar, text)
+    await journal.save_snapshot("ETH/USD:USD", bar, "other")
+
+    successor = store.open(*store.take(SCOPE))
+    assert await successor.load_snapshot("BTC/USD:USD", bar) == text
+    assert await successor.load_snapshot("BTC/USD:USD", 4 * bar) is None
+    assert await store.open(*store.take(OTHER_SCOPE), OTHER_SCOPE).load_snapshot("BTC/USD:USD", bar) is None
+
+
+async def test_an_older_epoch_cannot_replace_the_strategy_s_memory(store: Store) -> None:
+    bar, old = timedelta(minutes=15), store.open(*store.take(SCOPE))
+    await old.save_snapshot("BTC/USD:USD", bar, "old")
+    new = store.open(*store.take(SCOPE))
+
+    with pytest.raises(LeaseLost):
+        await old.save_snapshot("BTC/USD:USD", bar, "late")
+    assert await new.load_snapshot("BTC/USD:USD", bar) == "old"
+
+
 async def test_one_append_after_another_keeps_its_order_when_many_wait(journal: Journal) -> None:
     await asyncio.gather(*(journal.append([equity(n)]) for n in range(1, 40)))
 

@@ -230,6 +230,7 @@ async def test_why_a_candle_was_not_taken_is_recorded_once_per_candle() -> None:
 
     assert [decision.taken for decision in decisions] == [True, False]
     assert decisions[1].reasons
+    assert [decision.code for decision in decisions] == ["signal", "no-sweep"]
 
 
 async def test_a_tick_is_one_line() -> None:
@@ -622,6 +623,7 @@ async def test_a_halt_between_the_look_at_the_latch_and_the_send_counts() -> Non
     assert stage.venue.sent == []
     assert not decision.taken
     assert "denied halted: in the last moment" in decision.reasons
+    assert decision.code == "halted"
 
 
 async def test_a_decision_and_the_order_it_leads_to_are_written_together_or_not_at_all() -> None:

@@ -178,6 +178,21 @@ def test_a_table_that_stays_busy_ends_the_run_after_its_time_and_leaves_nothing(
     assert app.applied() == [1] and app.tables() == {"a"}
 
 
+def test_a_run_that_can_only_wait_past_its_deadline_ends_before_it_and_names_who_was_in_the_way(app):
+    app.write("CREATE TABLE a (id int)")
+    app.migrate()
+    app.write("CREATE TABLE a (id int)", "ALTER TABLE a ADD COLUMN note text")
+    with psycopg.connect(app.url, application_name="a-long-report") as reader:
+        reader.execute("SELECT * FROM a")
+        began = time.monotonic()
+
+        found = app.refused(run_seconds=2.0)
+
+    assert found.kind is transaction.OUT_OF_TIME and "a-long-report" in found.cause
+    assert time.monotonic() - began < 2.6  # never asleep past its deadline
+    assert app.applied() == [1]
+
+
 def test_a_lock_that_is_held_too_long_is_refused_with_its_holder(app):
     app.write("CREATE TABLE a (id int)")
     with psycopg.connect(app.url, application_name="the-other-deploy") as other:

@@ -39,6 +39,7 @@ from live.settings import Settings
 from live.simulator.matching import Account as VenueAccount
 from live.simulator.orders import NewOrder, OrderKind, Quote
 from live.smc.events import Observation
+from live.smc.reasons import Code
 from live.venue import Permit
 from prodsafe.errors import LeaseLost, RefusalKind, VenueUnreadable
 from prodsafe.lease_model import LeaseTiming
@@ -188,10 +189,13 @@ class ScriptedEngine:
     def __init__(self, stage: Stage, symbol: str) -> None:
         self._stage, self._symbol = stage, symbol
 
+    def snapshot(self) -> str:
+        return "nothing to remember"
+
     def on_candle(self, candle: Candle) -> Observation:
         rng = random.Random(f"{self._stage.seed}/{self._symbol}/{candle.closed_at}")
         if rng.random() >= self._stage.signal_share:
-            return Observation(candle.closed_at, (), None, ("nothing",))
+            return Observation(candle.closed_at, (), None, ("nothing",), Code.NO_SWEEP)
         side = rng.choice((Side.LONG, Side.SHORT))
         entry = candle.close * (1 + Decimal(rng.randint(-2, 2)) / 1000)
         risk = side.sign * entry / 100
@@ -205,7 +209,7 @@ class ScriptedEngine:
             expires_at=candle.closed_at + rng.choice((1, 2, 5)) * MINUTE,
             reasons=(f"{self._symbol} {candle.closed_at}",),
         )
-        return Observation(candle.closed_at, (), signal, signal.reasons)
+        return Observation(candle.closed_at, (), signal, signal.reasons, Code.SIGNAL)
 
 
 @dataclass(frozen=True, slots=True)

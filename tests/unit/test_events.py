@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from live.events import EquityObserved, Event, Filled, decode, encode
+from live.events import Decided, EquityObserved, Event, Filled, decode, encode
 from live.model import Fill, OrderSide
 from live.records import (
     JournalConflict,
@@ -23,6 +23,7 @@ from live.records import (
     same_fill,
     without_repeats,
 )
+from live.smc import Code
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -50,6 +51,32 @@ def filled(**changes: object) -> Filled:
 @given(any_event)
 def test_every_event_comes_back_as_it_was_written(event: Event) -> None:
     assert decode(encode(event)) == event
+
+
+def test_a_decision_written_before_decisions_had_codes_still_decodes() -> None:
+    row = {
+        "kind": "decided",
+        "at": "2026-11-22T12:00:00Z",
+        "symbol": "BTC/USD:USD",
+        "closed_at": "2026-11-22T12:00:00Z",
+        "taken": False,
+        "side": None,
+        "reasons": ["no sweep"],
+    }
+
+    decided = decode(row)
+
+    assert isinstance(decided, Decided)
+    assert decided.code == ""
+
+
+def test_the_engine_s_code_is_written_as_its_word() -> None:
+    decided = Decided(
+        at=NOW, symbol="BTC/USD:USD", closed_at=NOW, taken=False, side=None, reasons=(), code=Code.NO_SWEEP
+    )
+
+    assert json.loads(encode(decided))["code"] == "no-sweep"
+    assert decode(encode(decided)) == decided
 
 
 @given(any_event)

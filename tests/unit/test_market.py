@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.market import (
+    TIMEFRAMES,
     BadCandles,
-    aggregate,
-    bars_behind,
     closed,
     gaps,
-    is_stale,
     last_boundary,
     merge,
     problems,
@@ -43,7 +41,7 @@ def candle(
     return Candle(symbol, BAR, START + number * BAR, *prices, Decimal(volume))
 
 
-@pytest.mark.parametrize("name", ["1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d"])
+@pytest.mark.parametrize("name", list(TIMEFRAMES))
 def test_a_timeframe_reads_back_as_its_own_name(name: str) -> None:
     assert timeframe_name(timeframe(name)) == name
 
@@ -143,45 +141,6 @@ def test_gaps_are_found_with_their_size() -> None:
     assert gaps([candle(0), candle(1)]) == gaps([]) == []
 
 
-def test_staleness_is_counted_in_candles_that_should_exist() -> None:
-    series = [candle(0), candle(1)]
-    fresh = START + 2 * BAR
-
-    assert bars_behind(series, fresh) == bars_behind(series, fresh + BAR - timedelta(seconds=1)) == 0
-    assert bars_behind(series, fresh + 2 * BAR) == 2
-    assert not is_stale(series, fresh + BAR)
-    assert is_stale(series, fresh + 2 * BAR)
-
-
-def test_no_candle_at_all_is_stale() -> None:
-    assert bars_behind([], START) is None
-    assert is_stale([], START)
-
-
 def test_the_last_boundary_is_now_itself_on_a_boundary() -> None:
     assert last_boundary(START, BAR) == START
     assert last_boundary(START - timedelta(microseconds=1), BAR) == START - BAR
-
-
-def test_a_higher_candle_exists_only_when_complete() -> None:
-    hour = timedelta(hours=1)
-    rows = [candle(0, open="100"), candle(1, high="110"), candle(2, low="90"), candle(3, close="99.5")]
-
-    assert aggregate(rows[:3], hour) == []
-    assert aggregate([rows[0], rows[2], rows[3], candle(4)], hour) == []
-    (whole,) = aggregate([*reversed(rows), candle(4)], hour)
-    assert (whole.opened_at, whole.closed_at, whole.timeframe) == (START, START + hour, hour)
-    assert (whole.open, whole.high, whole.low, whole.close, whole.volume) == tuple(
-        map(Decimal, ("100", "110", "90", "99.5", "20"))
-    )
-
-
-def test_a_duplicated_bar_does_not_complete_a_higher_candle() -> None:
-    assert aggregate([candle(0), candle(1), candle(1), candle(2)], timedelta(hours=1)) == []
-
-
-def test_timeframes_that_do_not_divide_are_refused() -> None:
-    for higher in (BAR, timedelta(minutes=20), timedelta(minutes=5)):
-        with pytest.raises(ValueError, match="not a multiple"):
-            aggregate([candle(0)], higher)
-    assert aggregate([], timedelta(hours=1)) == []

@@ -108,6 +108,7 @@ def test_a_database_that_is_ahead_by_a_contract_file_is_refused_and_by_expand_fi
     plan = make_plan({"app": files(1)}, [*rows(1), replace(newer[0], kind="contract"), newer[1]])
     assert kinds(boot_refusals(plan)) == [AHEAD]
     assert "0003_expand_step3" in " ".join(plan.notices)
+    assert newer[0].name not in " ".join(plan.notices)  # refused, so no notice may call it harmless
 
 
 def test_a_file_below_the_newest_applied_one_that_never_ran_is_refused_as_late():

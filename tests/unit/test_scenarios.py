@@ -136,7 +136,7 @@ def without(candles: Sequence[Candle], what: str) -> list[Candle]:
     ],
 )
 def test_a_setup_with_an_ingredient_missing_gives_the_reason_and_no_signal(what: str, why: str) -> None:
-    scenario, parameters = default(), SmcParameters()
+    scenario, parameters = default(), SmcParameters(sessions=())  # a session low would do for the equal low
     end = last_boundary(BEGAN_AT, QUARTER)
     candles = scenario.candles("PF_XBTUSD", QUARTER, end - parameters.warmup_bars * QUARTER, end)
     engine = Engine(parameters, candles[0].symbol)

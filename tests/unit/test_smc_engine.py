@@ -6,18 +6,19 @@ import pickle
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
+from itertools import product
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from live.market import aggregate
 from live.model import Candle, Side, Signal
-from live.smc import Engine, Event, Kind, Observation, Scope, SmcParameters
+from live.smc import Code, Engine, Event, Kind, Observation, Scope, Session, SmcParameters
 
 SYMBOL = "BTC/USD:USD"
 BAR = timedelta(minutes=15)
@@ -232,6 +233,10 @@ def plain_structure(candles: Sequence[Candle], scope: Scope, wings: int) -> list
     return found
 
 
+def first(numbers: Iterable[int], end: int) -> int:
+    return next(iter(numbers), end)
+
+
 def plain_gaps(candles: Sequence[Candle]) -> list[Event]:
     found = []
     for direction, rows in up_and_down(candles):
@@ -241,29 +246,35 @@ def plain_gaps(candles: Sequence[Candle]) -> list[Event]:
                 continue
             level = (bottom * direction, top * direction)
             found.append(known(candles, Kind.FVG, Scope.INTERNAL, direction, t - 1, t, *level))
-            touch = next((j for j in range(t + 1, len(rows)) if rows[j][2] <= top), None)
-            if touch is not None:
-                found.append(known(candles, Kind.FVG_TOUCHED, Scope.INTERNAL, direction, t - 1, touch, *level))
+            depths = {Kind.FVG_TOUCHED: top, Kind.FVG_HALF: (top + bottom) / 2, Kind.FVG_FILLED: bottom}
+            for kind, depth in depths.items():
+                at = first((j for j in range(t + 1, len(rows)) if rows[j][2] <= depth), len(rows))
+                if at < len(rows):
+                    found.append(known(candles, kind, Scope.INTERNAL, direction, t - 1, at, *level))
     return found
 
 
 def plain_blocks(candles: Sequence[Candle], wings: int) -> list[Event]:
-    found = []
+    found, end = [], len(candles)
     breaks = plain_structure(candles, Scope.INTERNAL, wings)
     for direction, rows in up_and_down(candles):
-        untouched_until: dict[int, int] = {}
+        dead_at: dict[int, int] = {}
         for event, pivot, t in breaks:
             if event.direction != direction:
                 continue
             block = min(range(pivot + 1, t), key=lambda i: (rows[i][2], -i))
-            if t < untouched_until.get(block, -1):
+            if t < dead_at.get(block, -1):
                 continue
-            level = (rows[block][2] * direction, rows[block][1] * direction)
-            found.append(known(candles, Kind.ORDER_BLOCK, Scope.INTERNAL, direction, block, t, *level))
-            touch = next((j for j in range(t + 1, len(rows)) if rows[j][2] <= rows[block][1]), None)
-            untouched_until[block] = len(rows) + 1 if touch is None else touch
-            if touch is not None:
-                found.append(known(candles, Kind.ORDER_BLOCK_TOUCHED, Scope.INTERNAL, direction, block, touch, *level))
+            _, top, bottom, _ = rows[block]
+            touched = first((j for j in range(t + 1, end) if rows[j][2] <= top), end)
+            broken = first((j for j in range(touched, end) if rows[j][3] < bottom), end)
+            dead_at[block] = dead = first((j for j in range(broken + 1, end) if rows[j][3] > top), end)
+            life = zip(BLOCK_KINDS, (t, touched, broken, dead), strict=True)
+            found += [
+                known(candles, kind, Scope.INTERNAL, direction, block, at, bottom * direction, top * direction)
+                for kind, at in life
+                if at < end
+            ]
     return found
 
 
@@ -284,6 +295,45 @@ def plain_liquidity(candles: Sequence[Candle], wings: int) -> list[Event]:
     return found
 
 
+def plain_key(p: SmcParameters, scope: Scope, session: Session | None, one: Candle) -> object:
+    """The period in which this candle opened, told by wall clocks; None outside of a session."""
+    local = one.opened_at.astimezone(ZoneInfo(session.zone if session else p.period_zone))
+    if session is None:
+        return local.date() if scope is Scope.DAY else local.isocalendar()[:2]
+    overnight = session.ends <= session.begins
+    if session.begins <= local.time() and (overnight or local.time() < session.ends):
+        return local.date()
+    return local.date() - timedelta(days=1) if overnight and local.time() < session.ends else None
+
+
+def plain_levels(candles: Sequence[Candle], p: SmcParameters) -> list[Event]:
+    """Periods as runs of candles with one key; the first run counts when the candle before it would have another."""
+    found = []
+    references = [(Scope.DAY, None), (Scope.WEEK, None), *((Scope.SESSION, session) for session in p.sessions)]
+    for (scope, session), (direction, rows) in product(references, up_and_down(candles)):
+        keys = [plain_key(p, scope, session, one) for one in candles]
+        before = replace(candles[0], opened_at=candles[0].opened_at - p.timeframe) if candles else None
+        begin, standing = 0, None
+        for t, (_, high, _, close) in enumerate(rows):
+            if t and keys[t] != keys[t - 1]:
+                whole = begin > 0 or (before is not None and plain_key(p, scope, session, before) != keys[0])
+                if keys[begin] is not None and whole:
+                    if standing is not None:
+                        level = rows[standing][1] * direction
+                        found.append(known(candles, Kind.FORGOTTEN, scope, direction, standing, t, level))
+                    standing = max(range(begin, t), key=lambda i: (rows[i][1], -i))
+                    level = rows[standing][1] * direction
+                    found.append(known(candles, Kind.POOL, scope, direction, standing, t, level))
+                begin = t
+            if standing is not None and high > rows[standing][1]:
+                kind = Kind.SWEEP if close <= rows[standing][1] else Kind.RUN
+                found.append(known(candles, kind, scope, direction, standing, t, rows[standing][1] * direction))
+                standing = None
+    return found
+
+
+BLOCK_KINDS = (Kind.ORDER_BLOCK, Kind.ORDER_BLOCK_TOUCHED, Kind.ORDER_BLOCK_BROKEN, Kind.ORDER_BLOCK_DEAD)
+GAP_KINDS = (Kind.FVG, Kind.FVG_TOUCHED, Kind.FVG_HALF, Kind.FVG_FILLED)
 UNCAPPED = replace(SMALL, pool_tolerance_atr=0.0, max_pools=1000, max_zones=1000, internal_bars=2, swing_bars=3)
 
 
@@ -303,9 +353,58 @@ def assert_equals_the_reference(candles: Sequence[Candle]) -> None:
             for i in plain_pivots([row[1] for row in rows], wings)
         ]
         assert only(events, scope, Kind.PIVOT) == sorted(pivots)
-    assert only(events, Scope.INTERNAL, Kind.FVG, Kind.FVG_TOUCHED) == sorted(plain_gaps(candles))
-    assert only(events, Scope.INTERNAL, Kind.ORDER_BLOCK, Kind.ORDER_BLOCK_TOUCHED) == sorted(plain_blocks(candles, 2))
+    assert only(events, Scope.INTERNAL, *GAP_KINDS) == sorted(plain_gaps(candles))
+    assert only(events, Scope.INTERNAL, *BLOCK_KINDS) == sorted(plain_blocks(candles, 2))
     assert only(events, Scope.SWING, Kind.POOL, Kind.SWEEP, Kind.RUN) == sorted(plain_liquidity(candles, 3))
+
+
+PERIOD_SCOPES = (Scope.DAY, Scope.WEEK, Scope.SESSION)
+BERLIN_NIGHTS = Session("Europe/Berlin", time(22), time(6, 30))
+
+
+def hourly(shapes: Sequence[Shape], began_at: datetime) -> list[Candle]:
+    hour = timedelta(hours=1)
+    return [
+        replace(one, timeframe=hour, opened_at=began_at + (one.opened_at - START) // BAR * hour)
+        for one in candles_of(shapes)
+    ]
+
+
+def assert_levels_equal_the_reference(candles: Sequence[Candle], p: SmcParameters) -> list[Event]:
+    engine = Engine(p, SYMBOL)
+    found = [e for one in candles for e in engine.on_candle(one).events if e.scope in PERIOD_SCOPES]
+    assert sorted(found) == sorted(plain_levels(candles, p))
+    return found
+
+
+@settings(max_examples=60)
+@given(
+    SHAPES,
+    st.sampled_from(["UTC", "America/New_York", "Asia/Kathmandu"]),
+    st.sampled_from(
+        [datetime(2026, 3, 6, 3, tzinfo=UTC), datetime(2026, 3, 27, 22, tzinfo=UTC), datetime(2026, 10, 23, tzinfo=UTC)]
+    ),
+)
+def test_levels_of_days_weeks_and_sessions_equal_a_plain_search_by_wall_clocks(
+    shapes: list[Shape], zone: str, began_at: datetime
+) -> None:
+    """Over both changes of summer time, with holes of any place; a session that spans midnight among them."""
+    p = replace(UNCAPPED, timeframe=timedelta(hours=1), period_zone=zone)
+    p = replace(p, sessions=(*p.sessions, BERLIN_NIGHTS))
+
+    assert_levels_equal_the_reference(hourly(shapes, began_at), p)
+
+
+def test_levels_equal_a_plain_search_on_a_long_walk_with_weekends_missing() -> None:
+    p = replace(UNCAPPED, timeframe=timedelta(hours=1), period_zone="America/New_York")
+    rng = random.Random(8)
+    shapes = [(0, rng.randint(-9, 9), rng.randint(0, 5), rng.randint(0, 5), 0) for _ in range(1200)]
+    walk = hourly(shapes, START)
+    candles = [one for one in walk if one.opened_at.weekday() < 5]
+
+    found = assert_levels_equal_the_reference(candles, p)
+
+    assert {(e.scope, e.kind) for e in found} >= {(scope, Kind.POOL) for scope in PERIOD_SCOPES}
 
 
 @settings(max_examples=40)
@@ -319,13 +418,28 @@ def test_the_stream_equals_a_plain_search_on_a_long_walk(seed: int) -> None:
     assert_equals_the_reference(random_walk(220, seed))
 
 
+def joined(candles: Sequence[Candle], count: int) -> list[Candle]:
+    """candles: without holes, the first one on the higher timeframe's grid."""
+    groups = [candles[i : i + count] for i in range(0, len(candles) - count + 1, count)]
+    return [
+        replace(
+            group[0],
+            timeframe=count * BAR,
+            high=max(one.high for one in group),
+            low=min(one.low for one in group),
+            close=group[-1].close,
+        )
+        for group in groups
+    ]
+
+
 def test_on_the_higher_timeframe_the_same_structure_is_found_on_its_own_candles() -> None:
     candles = random_walk(640, seed=6)
-    wings, higher = UNCAPPED.htf_swing_bars, UNCAPPED.htf_bars * BAR
+    wings = UNCAPPED.htf_swing_bars
 
     found = only(events_of(run(candles, UNCAPPED)), Scope.HIGHER, Kind.BOS, Kind.CHOCH)
 
-    expected = [event for event, _, _ in plain_structure(aggregate(candles, higher), Scope.HIGHER, wings)]
+    expected = [event for event, _, _ in plain_structure(joined(candles, UNCAPPED.htf_bars), Scope.HIGHER, wings)]
     assert found == sorted(expected)
     assert len(found) > 5
 
@@ -337,6 +451,9 @@ def test_on_the_higher_timeframe_the_same_structure_is_found_on_its_own_candles(
 def test_every_candle_leaves_a_signal_or_a_reason(shapes: list[Shape]) -> None:
     for observation in run(candles_of(shapes)):
         assert (observation.signal is None) == bool(observation.reasons)
+        assert (observation.code is Code.SIGNAL) == (observation.signal is not None)
+        if observation.signal is None:
+            assert observation.code.words in observation.reasons[0]
 
 
 def test_no_sweep_gives_two_signals() -> None:
@@ -410,20 +527,21 @@ def test_a_block_that_causes_two_breaks_is_one_block() -> None:
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        (candle(9, 100, 101, 99, 100), "duplicate"),
-        (candle(3, 100, 101, 99, 100), "older"),
-        (replace(candle(10, 100, 101, 99, 100), symbol="ETH/USD:USD"), "not a candle of"),
-        (replace(candle(10, 100, 101, 99, 100), timeframe=timedelta(minutes=1)), "not a candle of"),
-        (replace(candle(10, 100, 101, 99, 100), opened_at=START + timedelta(days=1, seconds=1)), "grid"),
-        (replace(candle(10, 100, 101, 99, 100), opened_at=datetime(2026, 3, 2)), "naive"),  # noqa: DTZ001
-        (replace(candle(10, 100, 101, 99, 100), close=Decimal("NaN")), "not positive"),
-        (replace(candle(10, 100, 101, 99, 100), close=Decimal("sNaN")), "NaN"),
-        (replace(candle(10, 100, 101, 99, 100), high=Decimal("Infinity")), "not positive"),
-        (candle(10, 100, 99, 98, 99), "between low and high"),
-        (candle(10, 0, 1, 0, 1), "not positive"),
+        (random_walk(40, seed=1)[9], Code.DUPLICATE),
+        (candle(9, 100, 101, 99, 100), Code.REVISED),
+        (candle(3, 100, 101, 99, 100), Code.OLDER),
+        (replace(candle(10, 100, 101, 99, 100), symbol="ETH/USD:USD"), Code.FOREIGN),
+        (replace(candle(10, 100, 101, 99, 100), timeframe=timedelta(minutes=1)), Code.FOREIGN),
+        (replace(candle(10, 100, 101, 99, 100), opened_at=START + timedelta(days=1, seconds=1)), Code.OFF_GRID),
+        (replace(candle(10, 100, 101, 99, 100), opened_at=datetime(2026, 3, 2)), Code.NAIVE),  # noqa: DTZ001
+        (replace(candle(10, 100, 101, 99, 100), close=Decimal("NaN")), Code.IMPOSSIBLE),
+        (replace(candle(10, 100, 101, 99, 100), close=Decimal("sNaN")), Code.IMPOSSIBLE),
+        (replace(candle(10, 100, 101, 99, 100), high=Decimal("Infinity")), Code.IMPOSSIBLE),
+        (candle(10, 100, 99, 98, 99), Code.IMPOSSIBLE),
+        (candle(10, 0, 1, 0, 1), Code.IMPOSSIBLE),
     ],
 )
-def test_a_candle_that_cannot_be_taken_is_refused_by_value_and_changes_nothing(bad: Candle, why: str) -> None:
+def test_a_candle_that_cannot_be_taken_is_refused_by_value_and_changes_nothing(bad: Candle, why: Code) -> None:
     candles = random_walk(40, seed=1)
     engine = Engine(SMALL, SYMBOL)
     for one in candles[:10]:
@@ -431,9 +549,8 @@ def test_a_candle_that_cannot_be_taken_is_refused_by_value_and_changes_nothing(b
 
     refused = engine.on_candle(bad)
 
-    assert refused.refused is not None
-    assert why in refused.refused
-    assert (refused.events, refused.signal) == ((), None)
+    assert (refused.code, refused.refused) == (why, why.words)
+    assert (refused.events, refused.signal, refused.reasons) == ((), None, ())
     assert [engine.on_candle(one) for one in candles[10:]] == run(candles)[10:]
 
 
@@ -444,6 +561,7 @@ def test_another_time_zone_is_the_same_moment() -> None:
     there = run([replace(one, opened_at=one.opened_at.astimezone(abroad)) for one in candles])
 
     assert there == run(candles)
+    assert {event.known_at.tzinfo for event in events_of(there)} == {UTC}
 
 
 def test_missing_candles_are_an_event_and_no_gap_spans_the_hole() -> None:
@@ -464,14 +582,17 @@ def test_a_candle_in_which_nothing_moved_is_taken() -> None:
 
 
 def test_memory_does_not_grow_with_the_candles_seen() -> None:
-    engine = Engine(replace(SMALL, max_pools=8, max_zones=8), SYMBOL)
-    sizes = []
-    for i, one in enumerate(random_walk(9_000, seed=4), start=1):
-        engine.on_candle(one)
-        if i % 500 == 0:
+    engine = Engine(SmcParameters(), SYMBOL)
+    rng, close, sizes = random.Random(4), 50_000, []
+    for number in range(100_000):
+        open_ = close
+        close = max(1_000, open_ + rng.randint(-90, 90))
+        high, low = max(open_, close) + rng.randint(0, 50), min(open_, close) - rng.randint(0, 50)
+        engine.on_candle(candle(number, open_, high, low, close))
+        if number % 1_000 == 999:
             sizes.append(len(pickle.dumps(engine)))
 
-    assert max(sizes[2:]) < 1.25 * max(sizes[:3])
+    assert max(sizes[20:]) < 1.25 * max(sizes[:20])
     assert max(sizes) < 20_000
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.smc.bars import Bar
-from live.smc.liquidity import Pool
 from live.smc.parameters import SmcParameters
-from live.smc.signals import NO_CHANGE, NO_SWEEP, Choice, Plan, Setup, Stage, choose_zone, make_plan
+from live.smc.reasons import Code
+from live.smc.signals import Choice, Plan, Setup, Stage, choose_zone, make_plan
 from live.smc.zones import Zone
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -38,47 +38,47 @@ def shifted_setup(*, peak: float = 200.0) -> Setup:
 
 
 def zone(top: float, bottom: float, number: int = 2) -> Zone:
-    return Zone(top, bottom, number, START)
+    return Zone(top, bottom, number)
 
 
-def plan(setup: Setup, *, entry: float = 130.0, close: float = 190.0, **changes: object) -> Plan | str:
-    facts: dict[str, object] = {"pools": [], "average_range": 10.0, "equilibrium": 300.0, **changes}
-    pools = facts.pop("pools")
-    return make_plan(entry, setup, bar(4, close=close), pools, P, **facts)  # type: ignore[arg-type]
+def plan(setup: Setup, *, entry: float = 130.0, close: float = 190.0, **changes: object) -> Plan | Code:
+    facts: dict[str, object] = {"liquidity": [], "average_range": 10.0, "dealing_range": (100.0, 500.0), **changes}
+    liquidity = facts.pop("liquidity")
+    return make_plan(entry, setup, bar(4, close=close), liquidity, P, **facts)  # type: ignore[arg-type]
 
 
 # --- the sequence ------------------------------------------------------------
 
 
 def test_without_a_sweep_nothing_begins() -> None:
-    assert Setup().follow(bar(1), P, changed=1, displaced=True) == NO_SWEEP
+    assert Setup().follow(bar(1), P, changed=1, displaced=True) == Code.NO_SWEEP
 
 
 def test_a_change_of_character_with_displacement_follows_the_sweep() -> None:
     setup = swept_setup()
 
-    assert setup.follow(bar(1), P, changed=0, displaced=False) == NO_CHANGE
+    assert setup.follow(bar(1), P, changed=0, displaced=False) == Code.NO_CHANGE
     assert setup.follow(bar(2, high=150), P, changed=1, displaced=True) is None
     assert (setup.stage, setup.extreme, setup.peak) == (Stage.SHIFTED, 100.0, 150.0)
 
 
 def test_a_change_without_displacement_is_not_enough() -> None:
-    assert swept_setup().follow(bar(1), P, changed=1, displaced=False) == "change of character without displacement"
+    assert swept_setup().follow(bar(1), P, changed=1, displaced=False) == Code.NO_DISPLACEMENT
 
 
 def test_a_deeper_wick_moves_the_stop_and_a_close_beyond_ends_the_setup() -> None:
     setup = swept_setup()
 
-    assert setup.follow(bar(1, low=98), P, changed=0, displaced=False) == NO_CHANGE
+    assert setup.follow(bar(1, low=98), P, changed=0, displaced=False) == Code.NO_CHANGE
     assert setup.extreme == 98.0
-    assert setup.follow(bar(2, low=95, close=97), P, changed=0, displaced=False) == "the sweep did not hold"
+    assert setup.follow(bar(2, low=95, close=97), P, changed=0, displaced=False) == Code.SWEEP_FAILED
     assert setup.stage is Stage.WAITING
 
 
 def test_the_character_changing_back_ends_the_setup() -> None:
     setup = shifted_setup()
 
-    assert setup.follow(bar(4), P, changed=-1, displaced=False) == "the character changed back"
+    assert setup.follow(bar(4), P, changed=-1, displaced=False) == Code.CHANGED_BACK
     assert setup.stage is Stage.WAITING
 
 
@@ -95,7 +95,7 @@ def test_the_wait_for_a_zone_ends_with_its_window() -> None:
     setup = shifted_setup()
 
     assert setup.follow(bar(3 + P.zone_window_bars), P, changed=0, displaced=False) is None
-    assert "in time" in (setup.follow(bar(4 + P.zone_window_bars), P, changed=0, displaced=False) or "")
+    assert setup.follow(bar(4 + P.zone_window_bars), P, changed=0, displaced=False) == Code.ZONE_LATE
 
 
 def test_a_new_sweep_starts_the_sequence_again() -> None:
@@ -119,11 +119,11 @@ def test_the_entry_is_in_the_middle_of_what_zone_and_optimal_entry_share() -> No
 
 def test_a_zone_outside_the_optimal_entry_is_passed_over() -> None:
     for useless in (zone(160, 138.1), zone(120.9, 100)):
-        assert isinstance(choose_zone(shifted_setup(), bar(4), [useless], [useless], P), str)
+        assert choose_zone(shifted_setup(), bar(4), [useless], [useless], P) is Code.NO_ZONE
 
 
 def test_a_zone_from_before_the_sweep_does_not_belong_to_the_leg() -> None:
-    assert isinstance(choose_zone(shifted_setup(), bar(4), [zone(135, 125, number=-1)], [], P), str)
+    assert choose_zone(shifted_setup(), bar(4), [zone(135, 125, number=-1)], [], P) is Code.NO_ZONE
 
 
 def test_a_gap_comes_before_a_block_and_the_nearest_before_the_farther() -> None:
@@ -140,7 +140,7 @@ def test_a_gap_comes_before_a_block_and_the_nearest_before_the_farther() -> None
 
 
 def test_a_block_waits_for_the_candle_that_shows_the_gap() -> None:
-    assert isinstance(choose_zone(shifted_setup(), bar(3), [], [zone(138, 121)], P), str)
+    assert choose_zone(shifted_setup(), bar(3), [], [zone(138, 121)], P) is Code.NO_ZONE
 
 
 @given(st.floats(1, 1000), st.floats(0.1, 500), st.floats(0, 1), st.floats(0, 1))
@@ -167,30 +167,25 @@ def test_the_stop_is_beyond_the_sweep_and_the_targets_are_multiples_of_the_risk(
 
 
 def test_a_target_moves_out_to_the_nearest_pool_before_the_next_multiple() -> None:
-    pools = [Pool(level, 0.0, START) for level in (400.0, 250.0, 170.0, 165.0)]
-
-    assert plan(shifted_setup(), pools=pools) == Plan(130.0, 98.0, (165.0, 194.0, 250.0))
+    assert plan(shifted_setup(), liquidity=[165.0, 170.0, 250.0, 400.0]) == Plan(130.0, 98.0, (165.0, 194.0, 250.0))
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"equilibrium": None}, "no dealing range"),
-        ({"equilibrium": 130.0}, "discount"),
-        ({"close": 130.0}, "already at the entry"),
-        ({"entry": 98.0}, "stop would not be beyond"),
-        ({"pools": [Pool(190.0, 0.0, START)]}, "far enough"),
+        ({"dealing_range": None}, Code.NO_RANGE),
+        ({"dealing_range": (100.0, 160.0)}, Code.WRONG_HALF),
+        ({"close": 130.0}, Code.AT_ENTRY),
+        ({"entry": 98.0}, Code.NO_RISK),
+        ({"liquidity": [190.0]}, Code.LIQUIDITY_NEAR),
     ],
 )
-def test_a_plan_that_makes_no_trade_says_why(changes: dict[str, object], why: str) -> None:
-    outcome = plan(shifted_setup(), **changes)  # type: ignore[arg-type]
-
-    assert isinstance(outcome, str)
-    assert why in outcome
+def test_a_plan_that_makes_no_trade_says_why(changes: dict[str, object], why: Code) -> None:
+    assert plan(shifted_setup(), **changes) is why  # type: ignore[arg-type]
 
 
 def test_liquidity_at_exactly_the_least_reward_is_far_enough() -> None:
-    assert isinstance(plan(shifted_setup(), pools=[Pool(194.0, 0.0, START)]), Plan)
+    assert isinstance(plan(shifted_setup(), liquidity=[194.0]), Plan)
 
 
 @given(
@@ -201,17 +196,22 @@ def test_targets_rise_beyond_the_entry_and_the_stop_is_on_the_other_side(
 ) -> None:
     setup = Setup()
     setup.sweep(bar(0, low=low, high=low), low)
-    pools = [Pool(low + size + distance, 0.0, START) for distance in sorted(above, reverse=True)]
-
     outcome = plan(
         setup,
         entry=low + 0.3 * size,
         close=low + size,
-        pools=pools,
+        liquidity=[low + size + distance for distance in sorted(above)],
         average_range=average_range,
-        equilibrium=low + size,
+        dealing_range=(low, low + 2 * size),
     )
 
     if isinstance(outcome, Plan):
         assert outcome.stop < low + 0.3 * size == outcome.entry < outcome.targets[0]
         assert list(outcome.targets) == sorted(set(outcome.targets))
+
+
+def test_every_code_has_its_own_words_and_is_a_word_for_programs() -> None:
+    assert len({code.words for code in Code}) == len(Code)
+    for code in Code:
+        assert code == code.value
+        assert set(code) <= set("abcdefghijklmnopqrstuvwxyz-")
