@@ -22,24 +22,19 @@ from typing import Any
 
 from aiohttp import web
 
+from live.health_server import HealthRefused, HealthServer
 from live.status import Status, age_seconds, as_dict, problems, ready
-from prodsafe.errors import DatabaseRefused, ExitCode, RefusalKind, Refused
+from prodsafe.errors import DatabaseRefused, ExitCode, RefusalKind
 from prodsafe.output import mask, register_secrets, run_entry, say, say_error
 
-HEALTH_BIND = RefusalKind("H01", "health-address")
 HEALTH_ENVIRONMENT = RefusalKind("H02", "health-environment")
 
 ReadStatus = Callable[[], Awaitable[Status] | Status]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _READ_SECONDS = 8.0
-_KEEPALIVE_SECONDS = 15.0
 _OURS = ("PORT=", "HEALTH_HOST=", "DATABASE_URL=")
 _LINKS = ("/health", "/ready", "/api/health", "/api/ready", "/api/metrics", "/metrics")
-
-
-class HealthRefused(Refused):
-    """The health server cannot start as asked: a person mends address or environment. Exit 1."""
 
 
 # --- the answers ------------------------------------------------------------------------------------------------------
@@ -115,8 +110,16 @@ class _Answers:
     def __init__(self, read_status: ReadStatus, clock: Callable[[], datetime]) -> None:
         self._read_status, self._clock = read_status, clock
 
-    async def root(self, _request: web.Request) -> web.Response:
-        return _json({"name": "prodsafe live worker", "version": package_version(), "links": list(_LINKS)})
+    async def root(self, request: web.Request) -> web.Response:
+        """A page for a browser, JSON for everything else."""
+        if "text/html" not in request.headers.get("Accept", ""):
+            return _json({"name": "prodsafe live worker", "version": package_version(), "links": list(_LINKS)})
+        from live.health_page import page_html
+
+        status, now = await self._observe(), self._clock()
+        page = page_html(status, problems(status, now), _LINKS, now)
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return web.Response(text=mask(page), content_type="text/html", headers=headers)
 
     async def health(self, _request: web.Request) -> web.Response:
         code, body = health_body(await self._observe(), self._clock())
@@ -173,72 +176,6 @@ def package_version() -> str:
         return version("prodsafe")
     except PackageNotFoundError:
         return "unknown"
-
-
-# --- the server -------------------------------------------------------------------------------------------------------
-
-
-class HealthServer:
-    """The application on a thread and loop of its own. `start` returns once it listens, or raises HealthRefused.
-
-    read_status is then called on that thread: give it a function that only hands out the last published Status.
-    """
-
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._app, self._host, self._port = app, host, port
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread: threading.Thread | None = None
-        self.address: tuple[str, int] = (host, port)
-
-    def start(self) -> None:
-        listening = threading.Event()
-        failures: list[OSError] = []
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(listening, failures)), name="health", daemon=True
-        )
-        self._thread.start()
-        listening.wait()
-        if failures:
-            self._thread.join()
-            raise HealthRefused(
-                HEALTH_BIND.because(
-                    f"cannot listen: {failures[0].strerror or failures[0]}",
-                    seen=f"{self._host}:{self._port}",
-                    mend="set PORT to a free port and HEALTH_HOST to an address of this machine",
-                )
-            )
-
-    def stop(self) -> None:
-        """Stop listening and end the thread; harmless when never started or stopped before."""
-        if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        if self._thread is not None:
-            self._thread.join()
-
-    def __enter__(self) -> HealthServer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    async def _serve(self, listening: threading.Event, failures: list[OSError]) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(self._app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, shutdown_timeout=1.0)
-        try:
-            await runner.setup()
-            try:
-                await web.TCPSite(runner, self._host, self._port).start()
-            except OSError as error:
-                failures.append(error)
-                return
-            self.address = runner.addresses[0][:2]
-            listening.set()
-            await self._stopping.wait()
-        finally:
-            await runner.cleanup()
-            listening.set()
 
 
 # --- the dedicated component ------------------------------------------------------------------------------------------

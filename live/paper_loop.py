@@ -133,7 +133,8 @@ def _open_market(env: Environment, settings: Settings, scenario: str | None, clo
 
 
 def _serve_health(stack: contextlib.AsyncExitStack, env: Environment, read: Callable[[], Status]) -> None:
-    from live.health import HealthServer, make_app
+    from live.health import make_app
+    from live.health_server import HealthServer
 
     server = stack.enter_context(HealthServer(make_app(read), env.health_host, env.port))
     say(f"health: http://{server.address[0]}:{server.address[1]}/health")

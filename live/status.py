@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
+
+from prodsafe.errors import RefusalKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +63,64 @@ def age_seconds(then: datetime | None, now: datetime) -> float | None:
     return None if then is None else round((now - then).total_seconds(), 3)
 
 
+NOT_TRADING = RefusalKind("H10", "worker-not-trading")
+LEASE_NOT_FRESH = RefusalKind("H11", "lease-not-fresh")
+DATABASE_SILENT = RefusalKind("H12", "database-not-readable")
+VENUE_SILENT = RefusalKind("H13", "venue-not-readable")
+BOOKS_DIFFER = RefusalKind("H14", "not-reconciled")
+UNPROTECTED = RefusalKind("H15", "position-unprotected")
+TICK_LATE = RefusalKind("H16", "tick-overdue")
+
+
 def problems(status: Status, now: datetime) -> list[str]:
-    """Why the worker is not healthy; [] when it is. A standby is healthy: it waits, as it should."""
+    """Why the worker is not healthy, each with its id for RUNBOOK.md; [] when it is.
+
+    A standby is healthy: it waits, as it should. One that stopped, or was never heard of, is one problem and not five.
+    """
     if status.state == "standby":
         return []
-    found: list[str] = []
-    if not status.lease_fresh:
-        found.append("lease not held or not fresh")
-    if not status.database_readable:
-        found.append("database not readable")
-    if not status.venue_readable:
-        found.append("venue not readable")
-    if not status.reconciled:
-        found.append("not reconciled yet")
-    if status.unprotected:
-        found.append(f"unprotected positions: {', '.join(status.unprotected)}")
+    if status.state in ("stopped", "unknown") and not status.lease_fresh:
+        found = [] if status.database_readable else [(DATABASE_SILENT, "database not readable")]
+        return [_words(*each) for each in [*found, *_open_risk(status), (NOT_TRADING, _not_trading(status, now))]]
+    checks = [
+        (not status.lease_fresh, LEASE_NOT_FRESH, "lease not held or not fresh"),
+        (not status.database_readable, DATABASE_SILENT, "database not readable"),
+        (not status.venue_readable, VENUE_SILENT, "venue not readable"),
+        (not status.reconciled, BOOKS_DIFFER, "not reconciled yet"),
+    ]
+    found = [(kind, text) for wrong, kind, text in checks if wrong]
+    return [_words(*each) for each in [*found, *_open_risk(status), *_late(status, now)]]
+
+
+def _words(kind: RefusalKind, text: str) -> str:
+    return f"{kind.id} {kind.name}: {text}"
+
+
+def _not_trading(status: Status, now: datetime) -> str:
+    if status.state == "unknown":
+        return "no worker has reported on this account"
+    return f"the worker stopped {_ago(now - status.observed_at)}; nobody trades this account"
+
+
+def _open_risk(status: Status) -> list[tuple[RefusalKind, str]]:
+    return [(UNPROTECTED, f"unprotected positions: {', '.join(status.unprotected)}")] if status.unprotected else []
+
+
+def _late(status: Status, now: datetime) -> list[tuple[RefusalKind, str]]:
     if status.last_tick_at is None:
-        found.append("no tick yet")
-    elif (age_seconds := (now - status.last_tick_at).total_seconds()) > status.tick_bound_seconds:
-        found.append(f"last tick {age_seconds:.0f} s ago, bound {status.tick_bound_seconds:.0f} s")
-    return found
+        return [(TICK_LATE, "no tick yet")]
+    age_seconds = (now - status.last_tick_at).total_seconds()
+    if age_seconds <= status.tick_bound_seconds:
+        return []
+    return [(TICK_LATE, f"last tick {age_seconds:.0f} s ago, bound {status.tick_bound_seconds:.0f} s")]
+
+
+def _ago(age: timedelta) -> str:
+    seconds = max(age.total_seconds(), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
 
 
 def ready(status: Status, now: datetime) -> bool:

@@ -15,9 +15,11 @@ from types import FrameType
 from live import logs
 from live.alerts import Alerter
 from live.clock import SystemClock
-from live.health import HealthServer, make_app, package_version
+from live.health import make_app, package_version
+from live.health_server import HealthServer
 from live.journal import PostgresJournal
-from live.live_trading import Identity, LiveTrading
+from live.live_trading import LiveTrading
+from live.report import Identity
 from live.schema import SETS
 from live.settings import Settings
 from live.status import Status

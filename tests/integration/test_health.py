@@ -11,16 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from live.health import HealthRefused, HealthServer, ReadStatus, make_app, status_from_database
+from live.health import ReadStatus, make_app, status_from_database
+from live.health_server import MOST_CONNECTIONS, HealthRefused, HealthServer
 from live.journal import PostgresJournal
 from live.status import Status, problems
 from prodsafe.errors import DatabaseRefused, ExitCode
@@ -42,7 +44,15 @@ HEALTHY = Status(
     counters={"orders accepted": 3.0, 'odd "name"\n': 1.0},
 )
 
-Ask = Callable[[str], tuple[int, str]]
+
+@dataclass(frozen=True)
+class Ask:
+    """ask(path) -> (HTTP status, text), of the server on this port of the loopback."""
+
+    port: int
+
+    def __call__(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+        return ask(self.port, path, method, headers)
 
 
 @pytest.fixture
@@ -53,15 +63,17 @@ def served() -> Iterator[Callable[[ReadStatus], Ask]]:
         def start(read_status: ReadStatus) -> Ask:
             app = make_app(read_status, clock=lambda: NOW)
             server = open_things.enter_context(HealthServer(app, "127.0.0.1", 0))
-            return lambda path, method="GET": ask(server.address[1], path, method)
+            return Ask(server.address[1])
 
         yield start
 
 
-def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+def ask(
+    port: int, path: str, method: str = "GET", headers: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=dict(headers))
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
@@ -142,7 +154,7 @@ def test_a_database_that_does_not_answer_is_a_reason_and_not_an_error(served) ->
     code, text = served(down)("/health")
 
     assert code == 503
-    assert "database not readable" in json.loads(text)["reasons"]
+    assert any("database not readable" in reason for reason in json.loads(text)["reasons"])
     assert "db:5432" not in text
 
 
@@ -181,6 +193,44 @@ async def test_it_answers_while_the_worker_s_loop_is_blocked(served) -> None:
 
     assert answers[0][0] == 503
     assert answers[0][1] < unblocked_at
+
+
+def test_a_browser_gets_a_page_that_says_who_what_and_why(served) -> None:
+    """Every word is escaped: a halt's reason is a person's text."""
+    ill = replace(HEALTHY, unprotected=("BTC/USD:USD",), halted=True, halt_reason="<script>alert(1)</script>")
+
+    _, page = served(lambda: ill)("/", Accept="text/html,application/xhtml+xml")
+
+    assert "Unhealthy" in page
+    assert "H15 position-unprotected" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_slow_clients_by_the_hundred_keep_no_probe_out(served) -> None:
+    """A request that never ends costs a place inside, and the oldest of these gives way to the next visitor."""
+    get = served(lambda: HEALTHY)
+    with ExitStack() as held:
+        crowd = [
+            held.enter_context(socket.create_connection(("127.0.0.1", get.port))) for _ in range(3 * MOST_CONNECTIONS)
+        ]
+        for silent in crowd[-MOST_CONNECTIONS:]:
+            silent.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+
+        assert get("/health")[0] == 200
+        cut = sum(is_cut(each) for each in crowd)
+
+    assert cut >= 2 * MOST_CONNECTIONS
+
+
+def is_cut(connection: socket.socket) -> bool:
+    connection.settimeout(0.01)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def test_a_taken_port_is_a_refusal_with_a_mend() -> None:
@@ -223,7 +273,7 @@ async def test_a_dead_worker_is_unhealthy_although_its_last_row_says_running(dat
     dead = status_from_database(database_url, SCOPE, clock=lambda: now)
 
     assert problems(alive, now) == []
-    assert "lease not held or not fresh" in problems(dead, now)
+    assert "H11 lease-not-fresh: lease not held or not fresh" in problems(dead, now)
 
 
 def test_a_database_that_no_worker_has_used_is_unhealthy(database_url: str) -> None:
@@ -259,7 +309,7 @@ def test_the_component_serves_the_database_s_view_and_stops_on_sigterm(database_
 
     assert code == code_without_schema == 503
     assert json.loads(text)["state"] == json.loads(text_without_schema)["state"] == "unknown"
-    assert "database not readable" in json.loads(text_without_schema)["reasons"]
+    assert any("database not readable" in reason for reason in json.loads(text_without_schema)["reasons"])
     assert process.wait(10) == 0
 
 

@@ -48,6 +48,20 @@ def test_a_standby_is_healthy_but_not_ready() -> None:
     assert not ready(standby, NOW)
 
 
+def test_a_worker_that_stopped_cleanly_is_one_problem_and_not_five() -> None:
+    stopped = Status(state="stopped", observed_at=NOW - timedelta(minutes=10), reconciled=False)
+
+    assert problems(stopped, NOW) == [
+        "H10 worker-not-trading: the worker stopped 10 min ago; nobody trades this account"
+    ]
+
+
+def test_what_a_stopped_worker_left_unprotected_is_still_said() -> None:
+    stopped = Status(state="stopped", observed_at=NOW, unprotected=("ETH/USD:USD",))
+
+    assert [each[:3] for each in problems(stopped, NOW)] == ["H15", "H10"]
+
+
 def test_a_halted_worker_is_healthy_since_nothing_needs_a_restart() -> None:
     """W27: a watchdog restarted a halted bot."""
     assert problems(replace(HEALTHY, halted=True, halt_reason="maintenance"), NOW) == []
