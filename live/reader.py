@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from live import latch
-from live.events import Event
+from live import latch, people
+from live.events import Event, PersonAsked
 from live.model import Candle
 from live.records import Quarantined, read_row
 from live.status import Halt, Status, decode_status
@@ -23,6 +23,7 @@ from prodsafe.errors import DatabaseRefused, ExitCode, RefusalKind
 
 if TYPE_CHECKING:
     from prodsafe.lease import LeaseRow
+    from prodsafe.lock_history import Tenure
 
 STORE_UNREADABLE = RefusalKind("R22", "store-unreadable", ExitCode.UNREADABLE)
 
@@ -39,6 +40,32 @@ WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
 ORDER BY id LIMIT %(limit)s
 """
 
+_HISTORY = """
+SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
+WHERE scope = %(scope)s AND kind <> ALL(%(leaving_out)s) AND id > %(after)s
+ORDER BY id LIMIT %(limit)s
+"""
+_SEARCH = """
+SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
+WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+  AND (%(pattern)s::text IS NULL OR payload::text ILIKE %(pattern)s)
+ORDER BY id DESC LIMIT %(limit)s
+"""
+_SEARCH_MS = 3000
+_EQUITY = """
+WITH observed AS (
+    SELECT id, at, (payload ->> 'equity_quote')::float8 AS equity,
+           sum((payload ->> 'rebased' IS NOT DISTINCT FROM 'true')::int) OVER (ORDER BY id) AS era,
+           row_number() OVER (ORDER BY id DESC) AS place, count(*) OVER () AS total
+    FROM live.event WHERE scope = %(scope)s AND kind = 'equity_observed'
+), fallen AS (
+    SELECT at, equity, place, total, max(equity) OVER (PARTITION BY era ORDER BY id) AS peak FROM observed
+)
+SELECT at, equity, CASE WHEN peak > 0 THEN 100 * (1 - equity / peak) ELSE 0 END
+FROM fallen WHERE (place - 1) %% greatest(1, total / %(points)s) = 0 ORDER BY at
+"""
+
 FRESH_BEAT_SECONDS = 5.0  # the server itself frees a lock that has been silent for this long
 
 
@@ -50,6 +77,22 @@ class Recorded:
     epoch: int
     recorded_at: datetime
     event: Event | Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class EquityPoint:
+    """Equity in quote currency at a time (aware UTC) and how far it was below its peak, in %; floats, to be drawn.
+
+    The peak begins anew where a person's resume rebased it.
+    """
+
+    at: datetime
+    equity_quote: float
+    drawdown_pct: float
+
+
+class SearchTooLong(Exception):
+    """The search was cut off. Its text tells a person what to do."""
 
 
 @contextmanager
@@ -112,6 +155,10 @@ class Reader:
     def halt(self, scope: str) -> Halt:
         return latch.read(self._connection, scope)
 
+    def open_flattens(self, scope: str) -> list[PersonAsked]:
+        """What people asked to be closed and is neither done nor withdrawn."""
+        return people.open_flattens(self._connection, scope)
+
     def status(self, scope: str) -> Status | None:
         """The worker's last word about itself, corrected by what the database knows: lease, epoch and latch.
 
@@ -152,27 +199,43 @@ class Reader:
         rows = self._connection.execute(_NEWEST if after_id is None else _AFTER, values).fetchall()
         return [_recorded(row) for row in sorted(rows, key=itemgetter(0))]
 
-    def history(self, scope: str, *, after_id: int = 0, page_rows: int = 2000) -> Iterator[Recorded]:
-        """Every row of the scope after that one, oldest first, page by page: what a fold reads."""
+    def history(
+        self, scope: str, *, after_id: int = 0, page_rows: int = 2000, leaving_out: Sequence[str] = ()
+    ) -> Iterator[Recorded]:
+        """Every row of the scope after that one but of the kinds left out, oldest first, page by page: for a fold."""
+        values = {"scope": scope, "leaving_out": list(leaving_out), "limit": page_rows}
         last_id = after_id
-        while page := self.tail(scope, limit=page_rows, after_id=last_id):
-            yield from page
-            last_id = page[-1].id
+        while rows := self._connection.execute(_HISTORY, {**values, "after": last_id}).fetchall():
+            yield from map(_recorded, rows)
+            last_id = rows[-1][0]
 
-    def equity(self, scope: str, *, points: int = 500) -> list[tuple[datetime, float]]:
-        """Equity in quote currency over time, oldest first, thinned to about `points`; floats, for drawing only."""
-        rows = self._connection.execute(
-            """
-            SELECT at, equity FROM (
-                SELECT at, (payload ->> 'equity_quote')::float8 AS equity,
-                       row_number() OVER (ORDER BY id DESC) AS place, count(*) OVER () AS total
-                FROM live.event WHERE scope = %s AND kind = 'equity_observed'
-            ) AS observed
-            WHERE (place - 1) %% greatest(1, total / %s) = 0 ORDER BY at
-            """,
-            (scope, points),
-        )
-        return [(at, equity) for at, equity in rows]
+    def search(
+        self, scope: str, text: str, *, kinds: Sequence[str] = (), symbol: str | None = None, limit: int = 100
+    ) -> list[Recorded]:
+        """The newest rows of these kinds whose payload holds the text, whatever its case; oldest first.
+
+        Raises SearchTooLong when the journal is too long to be read through for it.
+        """
+        pattern = None if not text else "%" + text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        values = {"scope": scope, "symbol": symbol, "kinds": list(kinds) or None, "limit": limit, "pattern": pattern}
+        try:
+            with self._connection.transaction():  # a savepoint: what is cut off must not end the look
+                self._connection.execute(f"SET LOCAL statement_timeout = {_SEARCH_MS}")
+                rows = self._connection.execute(_SEARCH, values).fetchall()
+        except psycopg.errors.QueryCanceled:
+            raise SearchTooLong("The journal is too long for this search: choose an event or a symbol, too.") from None
+        return [_recorded(row) for row in sorted(rows, key=itemgetter(0))]
+
+    def tenures(self, scope: str, *, last: int) -> list[Tenure]:
+        """The last holders of the account, oldest first."""
+        from prodsafe.lock_history import read_tenures
+
+        return read_tenures(self._connection, scope, last=last)
+
+    def equity(self, scope: str, *, points: int = 500) -> list[EquityPoint]:
+        """Equity over time, oldest first, thinned to about `points`; the falls are exact all the same."""
+        rows = self._connection.execute(_EQUITY, {"scope": scope, "points": points})
+        return [EquityPoint(*row) for row in rows]
 
     def symbols(self, scope: str) -> list[str]:
         """Every symbol with candles or events."""

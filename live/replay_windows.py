@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
 
@@ -25,19 +24,12 @@ from live.replay_charts import (
 )
 from live.replay_report import Report, Trade, seven
 from live.smc.events import Event, Kind, Scope
+from live.smc.standing import kind_of_zone, untouched_zones
 
 BEFORE, AFTER, MOST = 56, 12, 200  # candles: before the decision, after the end, and of one picture
 HEIGHT_PX = 360
 
 _LOOK_BACK = 400  # candles in which a zone that is still waiting may have been left
-_BORN = {Kind.FVG: "gap", Kind.ORDER_BLOCK: "block"}
-_ENDED = {
-    Kind.FVG_TOUCHED: "gap",
-    Kind.FVG_FILLED: "gap",
-    Kind.ORDER_BLOCK_TOUCHED: "block",
-    Kind.ORDER_BLOCK_BROKEN: "block",
-    Kind.ORDER_BLOCK_DEAD: "block",
-}
 _BROKEN = {Kind.BOS: "BOS", Kind.CHOCH: "CHoCH"}
 _ZONES_SHOWN, _BREAKS_SHOWN, _SWEEPS_SHOWN = 3, 4, 2
 
@@ -93,22 +85,14 @@ def _known(report: Report, trade: Trade, frame: Frame, decided: int) -> tuple[li
 
 def _zones(events: Sequence[Event], trade: Trade, frame: Frame) -> Iterator[tuple[str, str]]:
     """Gaps and blocks of the trade's direction that waited untouched, the nearest to the entry."""
-    waiting: dict[tuple[str, datetime, float, float], Event] = {}
-    for event in events:
-        if event.direction != trade.side.sign:
-            continue
-        key = (_BORN.get(event.kind) or _ENDED.get(event.kind, ""), event.origin, event.bottom, event.top)
-        if event.kind in _BORN:
-            waiting[key] = event
-        elif event.kind in _ENDED:
-            waiting.pop(key, None)
     entry = float(trade.entry_price)
-    near = sorted(waiting.values(), key=lambda zone: max(zone.bottom - entry, entry - zone.top, 0.0))
+    waiting = [zone for zone in untouched_zones(events) if zone.direction == trade.side.sign]
+    near = sorted(waiting, key=lambda zone: max(zone.bottom - entry, entry - zone.top, 0.0))
     for zone in near[:_ZONES_SHOWN]:
         if zone.top < frame.low or zone.bottom > frame.high:
             continue
         begin, top, bottom = max(zone.origin, frame.begins_at), min(zone.top, frame.high), max(zone.bottom, frame.low)
-        css = _BORN[zone.kind]
+        css = kind_of_zone(zone)
         used = css == "gap" and zone.bottom <= entry <= zone.top
         shape = span(frame, begin, trade.opened_at, top, bottom, css="used" if used else css)
         word, place = ("fair value gap", top) if css == "gap" else ("order block", bottom)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import sin
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import urlsplit
 
 import psycopg
@@ -21,6 +22,7 @@ import pytest
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from live.events import (
@@ -39,6 +41,7 @@ from live.status import Status
 from prodsafe.lease import account_scope, acquire
 
 PROJECT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = PROJECT / ".screenshots"
 SCOPE = account_scope("krakenfutures", "desk", "test")
 SYMBOL = "BTC/USD:USD"
 NASTY = "<script>document.title='owned'</script> ![x](http://127.0.0.1:9/x.png)"
@@ -212,13 +215,14 @@ def wait_for_port(port: int) -> None:
 
 def may_only_read(database_url: str) -> str:
     """The same database for a login that has no right but the reader's: what it can show needs no other."""
+    role = f"viewer_{token_hex(4)}"  # roles belong to the whole server, not to this test's database
     with psycopg.connect(database_url, autocommit=True) as admin:
-        admin.execute("CREATE ROLE viewer LOGIN PASSWORD 'v1ewer' IN ROLE prodsafe_reader")
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'v1ewer' IN ROLE prodsafe_reader")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            admin.execute("SET ROLE viewer")
+            admin.execute(f"SET ROLE {role}")
             admin.execute("INSERT INTO live.halt_event (scope, halted, reason, who) VALUES ('s', false, 'r', 'w')")
     parts = urlsplit(database_url)
-    return parts._replace(netloc=f"viewer:v1ewer@{parts.hostname}:{parts.port}").geturl()
+    return parts._replace(netloc=f"{role}:v1ewer@{parts.hostname}:{parts.port}").geturl()
 
 
 def text_with(browser: webdriver.Chrome, *words: str) -> str:
@@ -234,7 +238,9 @@ def text_with(browser: webdriver.Chrome, *words: str) -> str:
         raise AssertionError(f"not all of {words} in:\n{browser.find_element(By.TAG_NAME, 'body').text}") from None
 
 
-def test_shows_who_holds_the_account_what_is_protected_and_why(database_url, open_dashboard) -> None:
+@pytest.fixture
+def told(database_url: str) -> Iterator[str]:
+    """A database in which a worker holds the account and has a story; the URL of a login that may only read."""
     with acquire(database_url, [SCOPE], exit_on_loss=False) as lease:
         lease.activate()
         asyncio.run(tell(database_url, lease.token.epoch, lease.token.holder))
@@ -243,21 +249,96 @@ def test_shows_who_holds_the_account_what_is_protected_and_why(database_url, ope
                 "INSERT INTO live.halt_event (scope, halted, reason, who) VALUES (%s, true, 'maintenance', 'ann@desk')",
                 (SCOPE,),
             )
+        yield may_only_read(database_url)
 
-        browser = open_dashboard(may_only_read(database_url))
-        text = text_with(browser, "Events, newest first", "bullish BOS at 60950", "worker started")
 
-        assert SCOPE in text
-        assert "running" in text and "healthy" in text and f"epoch {lease.token.epoch}" in text
-        assert "HALTED" in text and "maintenance (ann@desk" in text
-        assert "every position protected" in text
-        assert "60400" in text and "61900, 62600" in text
-        assert "<script>document.title" in text, "what a venue says is shown as text"
-        assert browser.title == "prodsafe"
-        assert not browser.find_elements(By.CSS_SELECTOR, "img[src*='127.0.0.1:9']")
-        assert "target 2" in text_with(browser, "target 2", "long entry"), "the chart shows the plan"
-        assert len(browser.find_elements(By.CSS_SELECTOR, ".js-plotly-plot")) == 2
-        assert "Traceback" not in text and "v1ewer" not in browser.page_source
+def test_shows_who_holds_the_account_what_is_protected_and_why(told, open_dashboard) -> None:
+    browser = open_dashboard(told)
+    text = text_with(browser, "Why, at the last closed candle", "no structure")
+
+    assert SCOPE in text
+    assert "running" in text and "healthy" in text and "epoch " in text
+    assert "HALTED" in text and "maintenance (ann@desk" in text
+    assert "every position protected" in text
+    assert "60400" in text and "61900, 62600" in text
+    assert "<script>document.title" in text, "what a venue says is shown as text"
+    assert browser.title == "prodsafe"
+    assert not browser.find_elements(By.CSS_SELECTOR, "img[src*='127.0.0.1:9']")
+    assert "Traceback" not in text and "v1ewer" not in browser.page_source
+
+
+VIEWS = {
+    "Now": ("Open positions", "every position protected"),
+    "Orders": ("Working at the venue", "ps-s", "filled"),
+    "Market": ("target 2", "long entry", "Decisions on BTC/USD:USD"),
+    "Equity": ("below its peak", "Closed positions"),
+    "Journal": ("worker started", "filled buy 0.5 at 60950"),
+    "System": ("Who held the account", "0001_expand_journal", "applied"),
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_view_shows_its_matter_in_both_themes_and_on_a_phone(told, open_dashboard, theme: str) -> None:
+    """The pictures stay in .screenshots, to be looked at."""
+    browser = open_dashboard(told)
+    seen_as(browser, theme)
+    address = browser.current_url.split("?")[0]
+
+    for view, words in VIEWS.items():
+        for width in (1280, 420):
+            browser.set_window_size(max(width, 500), 1500)
+            browser.execute_cdp_cmd(
+                "Emulation.setDeviceMetricsOverride",
+                {"width": width, "height": 1500, "deviceScaleFactor": 1, "mobile": width < 500},
+            )
+            browser.get(f"{address}?view={view}")
+            text = text_with(browser, *words)
+            picture(browser, f"{view.lower()}-{theme}-{width}")
+
+            assert "Traceback" not in text and "could not be drawn" not in text
+            assert overflow(browser) <= 0, f"{view} is wider than a screen of {width}"
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def seen_as(browser: webdriver.Chrome, theme: str) -> None:
+    wish = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
+
+
+def picture(browser: webdriver.Chrome, name: str) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    assert browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
+
+
+def overflow(browser: webdriver.Chrome) -> int:
+    script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    return int(browser.execute_script(script))
+
+
+def test_a_search_finds_an_order_by_a_part_of_its_id(told, open_dashboard) -> None:
+    browser = open_dashboard(told)
+    browser.get(browser.current_url.split("?")[0] + "?view=Journal")
+    text_with(browser, "worker started")
+
+    box = WebDriverWait(browser, 20).until(
+        lambda seen: seen.find_element(By.CSS_SELECTOR, "input[aria-label='search']")
+    )
+    box.send_keys("PS-S" + Keys.ENTER)
+    text_with(browser, "ps-s is the stop")
+
+    WebDriverWait(browser, 20).until(lambda seen: "worker started" not in seen.find_element(By.TAG_NAME, "body").text)
+
+
+def test_a_worker_that_was_killed_is_shown_as_such(database_url, open_dashboard) -> None:
+    """Its last row still says that it runs; its lease does not beat."""
+    with acquire(database_url, [SCOPE], exit_on_loss=False) as lease:
+        lease.activate()
+        asyncio.run(tell(database_url, lease.token.epoch, lease.token.holder))
+        lease.abandon()
+
+    text = text_with(open_dashboard(database_url), "H11 lease-not-fresh")
+
+    assert "unhealthy" in text
 
 
 def test_says_so_when_nothing_has_happened_yet(database_url, open_dashboard) -> None:

@@ -17,7 +17,7 @@ from live import latch
 from live.events import EquityObserved, Event, ExternalFill, Filled, OrderAccepted, OrderIntended, SymbolFrozen
 from live.journal import Journal, JournalUnavailable, MemoryJournal, MemoryStore, PostgresJournal
 from live.model import Candle, Fill, Leg, OrderSide, OrderSpec, OrderType
-from live.reader import open_reader
+from live.reader import EquityPoint, open_reader
 from live.records import JournalConflict, Row
 from live.status import Status
 from prodsafe.errors import DatabaseRefused, ExitCode, LeaseLost
@@ -440,7 +440,8 @@ async def test_a_reader_sees_everything_and_can_write_nothing(held: PostgresJour
             Decimal(101),
             Decimal(103),
         ]
-        assert reader.equity(SCOPE) == [(NOW, 1.0)]
+        assert reader.equity(SCOPE) == [EquityPoint(NOW, 1.0, 0.0)]
+        assert [row.event for row in reader.history(SCOPE, leaving_out=["equity_observed"])] == [filled()]
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             latch.set_halt(reader._connection, SCOPE, reason="r", who="w")
         role = reader._connection.execute(

@@ -1,0 +1,1 @@
+"""The dashboard's views: what each one reads, and what it shows."""
