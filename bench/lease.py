@@ -7,18 +7,15 @@ hold. A peer that is not installed is named on stderr and its figures are null; 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
+from common.frame import Limits, conclude, find_missing, say
+from common.pairs import Figures
+from common.server import open_server
 from lease_parts import boot, calls, holders, loss, takeover
-from lease_parts.pairs import Figures
 from lease_parts.peers import NEEDS, is_installed
 
-from prodsafe.embedded import EmbeddedPostgres
 from prodsafe.migrations import PRODSAFE_SET, migrate
 
 LIMITS = {  # at most this; a figure that was not measured is no problem, and its null is there to see
@@ -42,7 +39,7 @@ class Plan(NamedTuple):
     holders: int
     seconds: float  # of each window of holders
     peer_default: bool  # the detection of asyncpg-lock as it comes, besides the fast one
-    limits: Mapping[str, float]
+    limits: Limits
 
 
 WHOLE = Plan(rounds=15, samples=10, cuts=5, crashes=3, holders=200, seconds=20.0, peer_default=True, limits=LIMITS)
@@ -51,14 +48,9 @@ QUICK_LIMITS = {name: limit for name, limit in LIMITS.items() if name != "boot_b
 QUICK = Plan(3, samples=2, cuts=1, crashes=0, holders=20, seconds=1.0, peer_default=False, limits=QUICK_LIMITS)
 
 
-def say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
-
-
 def measure(plan: Plan, peers: list[str]) -> tuple[Figures, Figures]:
-    given = os.environ.get("PRODSAFE_PG_BIN")
     settings = {"max_connections": str(2 * plan.holders + 50)}
-    with EmbeddedPostgres(binaries=Path(given) if given else None, settings=settings) as server:
+    with open_server(settings) as server:
         url = server.url
         migrate(url, [PRODSAFE_SET], wait_seconds=10.0, report=lambda line: None)
         say("whole processes")
@@ -75,15 +67,6 @@ def measure(plan: Plan, peers: list[str]) -> tuple[Figures, Figures]:
     return figures, ratios | more_ratios
 
 
-def problems(values: Mapping[str, float | None], limits: Mapping[str, float]) -> list[str]:
-    """The limits that were passed, in words."""
-    return [
-        f"{name} is {value}, above {limit}"
-        for name, limit in limits.items()
-        if (value := values[name]) is not None and value > limit
-    ]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a check in 20 s: few rounds, no crash, 20 holders")
@@ -93,17 +76,9 @@ def main() -> int:
     options = parser.parse_args()
     given = {name: value for name in ("rounds", "holders", "seconds") if (value := getattr(options, name)) is not None}
     plan = (QUICK if options.quick else WHOLE)._replace(**given)
-    missing = [peer for peer in NEEDS if not is_installed(peer)]
-    for peer in missing:
-        say(f"not installed, its figures are null: {peer}; install the extra 'bench'")
+    missing = find_missing(NEEDS, is_installed)
     figures, ratios = measure(plan, [peer for peer in NEEDS if peer not in missing])
-    values = {**figures, **ratios}
-    for name, value in values.items():
-        print(f"{name:<36} {value}")
-    found = problems(values, plan.limits)
-    result = {"bench": "lease", "ok": not found, "problems": found, "missing_peers": missing}
-    print(json.dumps({**result, "limits": plan.limits, "figures": figures, "ratios": ratios}))
-    return 1 if found else 0
+    return conclude("lease", figures, ratios, plan.limits, missing_peers=missing)
 
 
 if __name__ == "__main__":

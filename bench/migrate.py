@@ -7,19 +7,16 @@ hold. A peer that is not installed is named on stderr and its figures are null.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from lease_parts.pairs import Figures
+from common.frame import Limits, conclude, find_missing, say
+from common.pairs import Figures
+from common.server import open_server
 from migrate_parts import apply, lint, noop, stall
 from migrate_parts.tools import PEERS, is_installed
-
-from prodsafe.embedded import EmbeddedPostgres
 
 TABLE = "CREATE TABLE bench_{n} (id bigint PRIMARY KEY, note text NOT NULL);"
 LIMITS = {  # at most this; a figure that was not measured is no problem, and its null is there to see
@@ -42,7 +39,7 @@ class Plan(NamedTuple):
     applies: int  # rounds of all files on empty databases
     window: float  # seconds for which the long transaction stands in the way
     tries: int  # of our own runner in its way
-    limits: Mapping[str, float]
+    limits: Limits
 
 
 WHOLE = Plan(files=100, rounds=21, applies=7, window=4.0, tries=3, limits=LIMITS)
@@ -50,16 +47,11 @@ WHOLE = Plan(files=100, rounds=21, applies=7, window=4.0, tries=3, limits=LIMITS
 QUICK = Plan(10, rounds=1, applies=1, window=1.0, tries=1, limits={"stall_ours_s_max": LIMITS["stall_ours_s_max"]})
 
 
-def say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
-
-
 def measure(plan: Plan, peers: list[str]) -> tuple[Figures, Figures]:
-    given = os.environ.get("PRODSAFE_PG_BIN")
     sql = [TABLE.format(n=number) for number in range(1, plan.files + 1)]
     with (
         tempfile.TemporaryDirectory(prefix="bench-migrate-") as folder,
-        EmbeddedPostgres(binaries=Path(given) if given else None) as server,
+        open_server() as server,
     ):
         root = Path(folder)
         say("nothing to do")
@@ -73,15 +65,6 @@ def measure(plan: Plan, peers: list[str]) -> tuple[Figures, Figures]:
     return figures | linted, ratios | more_ratios | lint_ratios
 
 
-def problems(values: Mapping[str, float | None], limits: Mapping[str, float]) -> list[str]:
-    """The limits that were passed, in words."""
-    return [
-        f"{name} is {value}, above {limit}"
-        for name, limit in limits.items()
-        if (value := values[name]) is not None and value > limit
-    ]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
@@ -92,17 +75,9 @@ def main() -> int:
     options = parser.parse_args()
     given = {name: value for name in ("rounds", "applies") if (value := getattr(options, name)) is not None}
     plan = (QUICK if options.quick else WHOLE)._replace(**given)
-    missing = [peer for peer in PEERS if not is_installed(peer)]
-    for peer in missing:
-        say(f"not installed, its figures are null: {PEERS[peer]}; install the extra 'bench'")
+    missing = find_missing(PEERS, is_installed)
     figures, ratios = measure(plan, [peer for peer in PEERS if peer not in missing])
-    values = {**figures, **ratios}
-    for name, value in values.items():
-        print(f"{name:<40} {value}")
-    found = problems(values, plan.limits)
-    result = {"bench": "migrate", "ok": not found, "problems": found, "missing_peers": missing, "files": plan.files}
-    print(json.dumps({**result, "limits": plan.limits, "figures": figures, "ratios": ratios}))
-    return 1 if found else 0
+    return conclude("migrate", figures, ratios, plan.limits, missing_peers=missing, files=plan.files)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from common.frame import say
 from smc_parts import engine, equality, rewrites
 from smc_parts.data import walk
 from smc_parts.peer import Peer, open_peer
@@ -37,10 +38,6 @@ class Plan(NamedTuple):
 
 FULL = Plan(100_000, 10, 1_000_000, 12, 150, (500, 650))
 QUICK = Plan(12_000, 5, 50_000, 3, 80, (300, 330))
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def in_turns(peer: Peer | None, candles: Sequence[Candle], rounds: int) -> dict[str, Any]:

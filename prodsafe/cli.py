@@ -5,25 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import click
 
 from prodsafe.dotenv_guard import suppress_in_production
 from prodsafe.errors import ExitCode
+from prodsafe.lazy_group import Lazy, LazyGroup
 from prodsafe.output import run_entry
-
-
-@dataclass(frozen=True, slots=True)
-class Lazy:
-    """A subcommand by name: no command pays for what another one imports."""
-
-    module: str
-    attribute: str
-    short_help: str
-
 
 LAZY = {
     "check": Lazy("prodsafe.check_cli", "check", "every gate, as a table or JSON; exit 1 when a hard gate refuses"),
@@ -34,26 +23,9 @@ LAZY = {
 }
 
 
-class LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *LAZY])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        lazy = LAZY.get(cmd_name)
-        if lazy is None:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(lazy.module), lazy.attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        eager = {name: command.get_short_help_str(80) for name, command in self.commands.items()}
-        rows = sorted({**eager, **{name: lazy.short_help for name, lazy in LAZY.items()}}.items())
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
 @click.group(
     cls=LazyGroup,
+    lazy=LAZY,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 lease held, 4 schema not ready, 5 lease lost, "
     "6 database or venue unreadable, 70 a bug. Every refusal names an id; RUNBOOK.md has a section for each.",

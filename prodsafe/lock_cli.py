@@ -16,9 +16,11 @@ from prodsafe.errors import DatabaseRefused, ExitCode
 from prodsafe.gates import DATABASE_GATES, evaluate_gates, look_around, require_gates, select_gates
 from prodsafe.lease_model import UNKNOWN_SCOPE, LeaseTiming
 from prodsafe.lock_view import leases_as_text, tenures_as_text
+from prodsafe.migrations.options import parse_sets
 from prodsafe.output import register_secrets, run_entry, say, say_json, warn
 
 if TYPE_CHECKING:
+    from prodsafe.migrations import MigrationSet
     from prodsafe.postgres import Connection
 
 CHECK_AT_VENUE = """\
@@ -45,7 +47,7 @@ def status(as_json: bool) -> int:
     A scope's first epoch is the milliseconds since 2026, so that none repeats in another database or after a failover;
     then they go up by one. Only their order means anything.
     """
-    return run_entry(lambda: _status(as_json), as_json=as_json)
+    return run_entry(lambda: _status(as_json), as_json=as_json, interrupted=ExitCode.REFUSED)
 
 
 @lock.command()
@@ -54,7 +56,7 @@ def status(as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="The same rows, or the refusal, as one JSON object.")
 def history(scope: str, last: int, as_json: bool) -> int:
     """Who held a scope from when to when, and how that ended: released, fenced by a person, or superseded."""
-    return run_entry(lambda: _history(scope, last, as_json), as_json=as_json)
+    return run_entry(lambda: _history(scope, last, as_json), as_json=as_json, interrupted=ExitCode.REFUSED)
 
 
 @lock.command()
@@ -71,7 +73,7 @@ def release(scope: str, force: bool, reason: str, as_json: bool) -> int:
         raise click.UsageError("a holder that runs is stopped with SIGTERM; to cut it off all the same add --force")
     if not reason.strip():
         raise click.UsageError("--reason must say why: the next person reads it")
-    return run_entry(lambda: _release(scope, reason, as_json), as_json=as_json)
+    return run_entry(lambda: _release(scope, reason, as_json), as_json=as_json, interrupted=ExitCode.REFUSED)
 
 
 def _status(as_json: bool) -> int:
@@ -179,6 +181,15 @@ def _checked_scope(_: click.Context, __: click.Parameter, raw: str) -> str:
 )
 @click.option("--force", is_flag=True, help="Skip soft gates.")
 @click.option(
+    "--set",
+    "sets",
+    metavar="NAME=FOLDER",
+    multiple=True,
+    callback=parse_sets,
+    help="COMMAND's own migrations: they must be applied, and contract files that it does not know wait while it runs. "
+    "Without --set every contract file in this database waits until COMMAND has ended.",
+)
+@click.option(
     "--lease-seconds",
     type=Seconds(min=0.5, max=600),
     default=LeaseTiming().length_seconds,
@@ -197,6 +208,7 @@ def run(
     scope: str,
     gates: Sequence[str],
     force: bool,
+    sets: Sequence[MigrationSet],
     lease_seconds: float,
     expiry_seconds: float,
     command: Sequence[str],
@@ -231,7 +243,15 @@ def run(
         length_seconds=lease_seconds, beat_seconds=lease_seconds / 4, request_expiry_seconds=expiry_seconds
     )
     return run_under_lease(
-        os.environ, env, look_around(os.environ), command, scope=scope, gates=chosen, force=force, timing=timing
+        os.environ,
+        env,
+        look_around(os.environ),
+        command,
+        scope=scope,
+        gates=chosen,
+        force=force,
+        sets=sets,
+        timing=timing,
     )
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -67,10 +66,11 @@ def warn(refusals: Sequence[Refusal]) -> None:
         say_error(refusal.as_text("warning"))
 
 
-def run_entry(body: Callable[[], int], *, as_json: bool = False) -> int:
+def run_entry(body: Callable[[], int], *, as_json: bool = False, interrupted: ExitCode = ExitCode.OK) -> int:
     """Run an entry point's body and turn what it raises into SPEC section 4's exit codes.
 
-    A refusal prints itself; an exception that nobody foresaw is a bug: its masked trace goes to stderr, exit 70.
+    interrupted: the code after Ctrl-C, which is no success for a command that does one thing. A refusal prints itself;
+    an exception that nobody foresaw is a bug: its masked trace goes to stderr, exit 70.
     """
     try:
         return body()
@@ -78,8 +78,12 @@ def run_entry(body: Callable[[], int], *, as_json: bool = False) -> int:
         refuse(refused.refusals, as_json=as_json)
         return refused.exit_code
     except KeyboardInterrupt:
-        return ExitCode.OK
+        if interrupted is not ExitCode.OK:
+            say_error("stopped by a signal before it ended; what it was asked for may be done or not")
+        return interrupted
     except Exception:  # noqa: BLE001 - the outermost frame: a bug must still leave masked, with exit code 70
+        import traceback
+
         say_error(traceback.format_exc())
         say_error("bug: unexpected exception, nothing was swallowed; report it with the trace above")
         return ExitCode.BUG

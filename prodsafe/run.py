@@ -27,6 +27,7 @@ from prodsafe.preflight import preflight
 
 if TYPE_CHECKING:
     from prodsafe.lease import Lease
+    from prodsafe.migrations import MigrationSet
 
 STOPPED_EARLY = RefusalKind("L12", "child-stopped", ExitCode.LEASE_LOST)
 
@@ -50,10 +51,13 @@ def run_under_lease(
     scope: str,
     gates: Sequence[Gate] = (),
     force: bool = False,
+    sets: Sequence[MigrationSet] = (),
     timing: LeaseTiming = LeaseTiming(),  # noqa: B008 - frozen
 ) -> int:
     """The command's exit code (128 + n when signal n ended it), or 5 when it was stopped because the lease ended.
 
+    sets: the command's own migrations, which must be applied, and whose contract files wait while it does not know
+    them; without any, every contract file in this database waits until the command has ended.
     Raises what preflight raises; nothing was started then. SIGTERM while standing by ends with exit code 0.
     """
     _open_standard_streams()
@@ -66,6 +70,7 @@ def run_under_lease(
             [scope],
             gates=gates,
             force=force,
+            sets=sets,
             timing=timing,
             version=f"prodsafe run {Path(command[0]).name}",
             on_wait=_tell_waiting,

@@ -5,11 +5,9 @@ The floor is python, the same imports, connect, one query. Every side lets its l
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from common.pairs import Figures, in_turns, middle, ratio
+from common.processes import python, work
 
-from lease_parts.pairs import Figures, Work, in_turns, middle, ratio
 from lease_parts.peers import ASYNCPG_LOCK, ASYNCPG_LOCK_BOOT, SQLALCHEMY_DLOCK, SQLALCHEMY_DLOCK_BOOT
 
 FLOOR = "import os, psycopg, prodsafe.lease; psycopg.connect(os.environ['DATABASE_URL']).execute('SELECT 1').fetchone()"
@@ -19,19 +17,7 @@ PEERS = {SQLALCHEMY_DLOCK: SQLALCHEMY_DLOCK_BOOT, ASYNCPG_LOCK: ASYNCPG_LOCK_BOO
 
 def measure(url: str, rounds: int, peers: list[str]) -> tuple[Figures, Figures]:
     codes = {"boot": BOOT, "floor": FLOOR, **{peer: PEERS[peer] for peer in peers}}
-    taken = in_turns({name: process(code, url) for name, code in codes.items()}, rounds, warm_up=1)
+    taken = in_turns({name: work(python(code, url)) for name, code in codes.items()}, rounds, warm_up=1)
     figures = {"boot_s": middle(taken, "boot", 1), "floor_s": middle(taken, "floor", 1)}
     figures |= {f"boot_{peer}_s": middle(taken, peer, 1) for peer in PEERS}
     return figures, {f"boot_beside_{name}": ratio(taken, "boot", name) for name in ("floor", *PEERS)}
-
-
-def process(code: str, url: str) -> Work:
-    """A run of the code to its end; what it says on stderr counts only if it fails."""
-    environ = {**os.environ, "DATABASE_URL": url}
-
-    def run() -> None:
-        done = subprocess.run([sys.executable, "-c", code], env=environ, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-
-    return run

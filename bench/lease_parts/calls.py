@@ -10,8 +10,8 @@ from statistics import median
 from uuid import uuid4
 
 import psycopg
+from common.pairs import Figures, Work, figure, in_turns, middle, ratio, seconds
 
-from lease_parts.pairs import Figures, Work, figure, in_turns, middle, ratio, seconds
 from lease_parts.peers import SQLALCHEMY_DLOCK, open_sqlalchemy_dlock
 from prodsafe.lease import Lease, LeaseTiming, acquire
 from prodsafe.lease_model import Holder

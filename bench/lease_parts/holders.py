@@ -19,8 +19,8 @@ from statistics import median
 from typing import IO, Any
 
 import psycopg
+from common.pairs import Figures, figure, spread
 
-from lease_parts.pairs import Figures, figure, spread
 from prodsafe import lease_held, lease_store
 from prodsafe.lease import Waiting, acquire
 from prodsafe.lease_store import Taken

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
+from common.pairs import Figures, spread
 
-from lease_parts.pairs import Figures, spread
 from lease_parts.peers import ASYNCPG_LOCK, asyncpg_lock_detection_seconds
 from prodsafe.errors import LeaseLost
 from prodsafe.lease import Lease, acquire

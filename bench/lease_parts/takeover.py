@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from lease_parts.pairs import Figures, spread
+from common.pairs import Figures, spread
+
 from prodsafe.lease import RETRY_SECONDS, Lease, acquire
 
 PATIENCE_SECONDS = 60.0

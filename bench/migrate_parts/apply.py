@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from lease_parts.pairs import Figures, Work, in_turns, middle, ratio
+from common.pairs import Figures, Work, in_turns, middle, ratio
+from common.processes import run
+from common.server import make_databases
 
-from migrate_parts.processes import make_databases, require_tables, run
-from migrate_parts.tools import ALEMBIC, ALEMBIC_ONE, BARE, DBMATE, OURS, YOYO, Call, make_project
+from migrate_parts.tools import ALEMBIC, ALEMBIC_ONE, BARE, DBMATE, OURS, YOYO, Call, make_project, require_tables
 
 SIDES = {OURS: OURS, ALEMBIC: ALEMBIC, ALEMBIC_ONE: ALEMBIC, YOYO: YOYO, DBMATE: DBMATE, BARE: BARE}  # side: program
 WARM_UP = 1

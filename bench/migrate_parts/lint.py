@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from lease_parts.pairs import Figures, in_turns, middle, ratio
+from common.pairs import Figures, in_turns, middle, ratio
+from common.processes import SCRIPTS, Command, environment, python, run
 
-from migrate_parts.processes import run
-from migrate_parts.tools import SCRIPTS, SQUAWK, Command, environment, python, write_numbered
+from migrate_parts.tools import SQUAWK, write_numbered
 
 FLOOR = "parser"
 SIDES = ("ours", SQUAWK, FLOOR)

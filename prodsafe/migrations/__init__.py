@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from prodsafe.migrations.compatibility import lives_with
-from prodsafe.migrations.files import PRODSAFE_SET, Migration, MigrationSet, load
+from prodsafe.migrations.files import PRODSAFE_SET, Migration, MigrationSet, load, read
 from prodsafe.migrations.plan import Plan, make_plan
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LATER = {"check_schema": "boot", "Result": "runner", "migrate": "runner", "plan
 
 def schema_range(sets: Iterable[MigrationSet]) -> dict[str, tuple[int, int]]:
     """What a release of these sets states in its lease: {set: (oldest, newest)} version that it can live with."""
-    return {each.name: lives_with(load(each)) for each in sets}
+    return {each.name: lives_with(read(each)) for each in sets}
 
 
 def __getattr__(name: str) -> Any:

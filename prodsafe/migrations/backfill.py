@@ -346,7 +346,7 @@ def failures_named(conn: Connection, label: str, *, waits: bool = False) -> Iter
     except psycopg.Error as error:
         if conn.closed or (isinstance(error, WAITS) and not waits):
             raise
-        raise SchemaNotReady(failed(label, "", error)) from error
+        raise SchemaNotReady(failed(label, error)) from error
 
 
 class _Lags:

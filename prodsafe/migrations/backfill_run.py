@@ -37,7 +37,7 @@ from prodsafe.migrations.files import Migration, MigrationSet
 from prodsafe.migrations.ledger import read_ledger
 from prodsafe.migrations.locking import LOCK_LOST, Report, migration_lock
 from prodsafe.migrations.plan import BEHIND
-from prodsafe.migrations.runner import connected, load_all, make_current_plan
+from prodsafe.migrations.runner import connected, make_current_plan, read_all
 from prodsafe.postgres import CONNECTION_LOST, UNREACHABLE, Connection
 
 STOPPED = RefusalKind("M20", "backfill-stopped", exit_code=ExitCode.SCHEMA_NOT_READY)
@@ -86,7 +86,7 @@ def backfill(
     A lost connection is opened again, with growing pauses, for five minutes; the batch at work was rolled back with it.
     Raises SchemaNotReady (M03, M09, M10, M20 to M25) and, when the server stays away, DatabaseRefused (P01, P11).
     """
-    available, outage, connected_once = load_all(sets), _Outage(), False
+    available, outage, connected_once = read_all(sets), _Outage(), False
     finished: Results = []
     while True:
         try:
@@ -212,7 +212,7 @@ def rehearse(url: str, sets: Sequence[MigrationSet], throttle: Throttle, report:
 
     One whose table an earlier pending file has yet to make is told to report, and left out.
     """
-    available = load_all(sets)
+    available = read_all(sets)
     with connected(url) as conn:
         plan = make_current_plan(conn, available, read_ledger(conn))
         if plan.refusals:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prodsafe.migrations.directives import Directives
-from prodsafe.migrations.lint.sqltext import Token, tokens
+from prodsafe.migrations.lexer import Token, tokens
 from prodsafe.migrations.statements import IDENTIFIER, QUALIFIED, Statement
 
 FORM = "-- prodsafe: batch TABLE by KEY_COLUMN size ROWS"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from importlib import import_module
 
 import click
 
 from prodsafe.errors import ExitCode
+from prodsafe.lazy_group import Lazy, LazyGroup
 from prodsafe.migrations.files import KINDS, PRODSAFE_SET, MigrationSet, load
 from prodsafe.migrations.options import (
     database_url,
@@ -35,41 +34,28 @@ DATA_TEMPLATE = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Lazy:
-    """A command by name: its module is imported when it is called."""
-
-    module: str
-    attribute: str
-    short_help: str
-
-
 LAZY = {
-    "plan": Lazy("plan_command", "plan", "what `apply` would do, with the locks it takes; or the SQL itself"),
-    "lint": Lazy("lint_command", "lint", "what in the files would lock, fail, break the older worker or lose data"),
-    "trace": Lazy("trace_command", "trace", "run the pending files on a throw-away server: locks, rewrites, scans"),
-    "verify": Lazy("drift_command", "verify", "files against ledger, and the live catalog against the files"),
-    "backfill": Lazy("backfill_command", "backfill", "finish the data files that a deploy began, batch by batch"),
-    "baseline": Lazy("drift_command", "baseline", "take an existing database as already migrated"),
+    "plan": Lazy(
+        "prodsafe.migrations.plan_command", "plan", "what `apply` would do, with the locks it takes; or the SQL itself"
+    ),
+    "lint": Lazy(
+        "prodsafe.migrations.lint_command",
+        "lint",
+        "what in the files would lock, fail, break the older worker or lose data",
+    ),
+    "trace": Lazy(
+        "prodsafe.migrations.trace_command",
+        "trace",
+        "run the pending files on a throw-away server: locks, rewrites, scans",
+    ),
+    "verify": Lazy(
+        "prodsafe.migrations.drift_command", "verify", "files against ledger, and the live catalog against the files"
+    ),
+    "backfill": Lazy(
+        "prodsafe.migrations.backfill_command", "backfill", "finish the data files that a deploy began, batch by batch"
+    ),
+    "baseline": Lazy("prodsafe.migrations.drift_command", "baseline", "take an existing database as already migrated"),
 }
-
-
-class LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *LAZY])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        lazy = LAZY.get(cmd_name)
-        if lazy is None:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(f"prodsafe.migrations.{lazy.module}"), lazy.attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        eager = {name: command.get_short_help_str(160) for name, command in self.commands.items()}
-        rows = sorted({**eager, **{name: lazy.short_help for name, lazy in LAZY.items()}}.items())
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
 
 
 def _read_what(context: click.Context, parameter: click.Parameter, given: str) -> str:
@@ -78,7 +64,7 @@ def _read_what(context: click.Context, parameter: click.Parameter, given: str) -
     return given
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, lazy=LAZY)
 def migrate() -> None:
     """Plain SQL migrations: one numbered file per step, safe beside a running worker.
 
@@ -106,8 +92,17 @@ def new(sets: list[MigrationSet], kind: str, what: str) -> None:
     show_default=True,
     help="Seconds for the whole run.",
 )
+@click.option(
+    "--backfill",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default=True,
+    help="Seconds for the batches of each data file; `prodsafe migrate backfill` does what is left.",
+)
 @click.option("--to", "to", metavar="[NAME=]N", multiple=True, help="Stop after this file of the set (the last one).")
-def apply(sets: list[MigrationSet], as_json: bool, wait: float, deadline: float, to: tuple[str, ...]) -> None:
+def apply(
+    sets: list[MigrationSet], as_json: bool, wait: float, deadline: float, backfill: float, to: tuple[str, ...]
+) -> None:
     """Apply what is pending, in order; contract files wait while a worker needs the old shape."""
     upto = read_targets(to, sets, "--to")
 
@@ -121,6 +116,7 @@ def apply(sets: list[MigrationSet], as_json: bool, wait: float, deadline: float,
             wait_seconds=wait,
             report=say_error if as_json else say,
             run_seconds=deadline,
+            backfill_seconds=backfill,
             upto=upto,
             direct_url=env.lock_database_url,
         )
@@ -163,7 +159,7 @@ def repair(sets: list[MigrationSet], wait: float, which: str) -> None:
     target = next(each for each in (PRODSAFE_SET, *sets) if each.name == name)
 
     def body() -> int:
-        from prodsafe.migrations.runner import repair as run
+        from prodsafe.migrations.repair import repair as run
 
         run(database_url(), target, version, wait_seconds=wait, report=say)
         return ExitCode.OK

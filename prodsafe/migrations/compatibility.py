@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prodsafe.migrations.files import Migration
+from prodsafe.migrations.files import PRODSAFE_SET, Migration
+
+SAYS_NOTHING = "does not say which schema it needs, so it may need this (prodsafe run --set NAME=FOLDER says it)"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveHolder:
-    """Somebody who holds a lease now. lives_with: {set: (oldest, newest)} as stated; empty when nothing was stated."""
+    """Somebody who holds a lease now. lives_with: {set: (oldest, newest)} as stated, of the sets that it needs."""
 
     who: str
     lives_with: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -42,11 +44,15 @@ def lives_with(files: Sequence[Migration]) -> tuple[int, int]:
 
 
 def forbids(holder: LiveHolder, migration: Migration) -> bool:
-    """Whether this contract file takes away what the holder may need."""
-    if not holder.lives_with:  # it says nothing of what it needs: it may need anything
-        return True
+    """Whether this contract file takes away what the holder may need.
+
+    Who names sets of its own names all that it needs. Who names none, as a program under `prodsafe run` without --set,
+    may need anything.
+    """
     span = holder.lives_with.get(migration.set_name)
-    return span is not None and span[1] < migration.version
+    if span is None:
+        return not holder.lives_with.keys() - {PRODSAFE_SET.name}
+    return span[1] < migration.version
 
 
 def waits_for(migration: Migration, holders: Sequence[LiveHolder]) -> str | None:
@@ -72,5 +78,5 @@ def defer(
 
 def _as_words(holder: LiveHolder, migration: Migration) -> str:
     span = holder.lives_with.get(migration.set_name)
-    knows = f"knows {migration.set_name} up to {span[1]:04d}" if span else "does not say which schema it needs"
+    knows = f"knows {migration.set_name} up to {span[1]:04d}" if span else SAYS_NOTHING
     return f"{holder.who} {knows}"

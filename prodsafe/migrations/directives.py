@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from prodsafe.migrations.lint.sqltext import line_comments, tokens
+from prodsafe.migrations.lexer import line_comments, tokens
 
 _MENTIONED = re.compile(r"--\s*prodsafe", re.IGNORECASE)  # without it there is nothing to read: most files end here
 _LINE = re.compile(r"--\s*prodsafe\s*:(?P<rest>.*)", re.IGNORECASE)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from psycopg import errors
 
 from prodsafe.errors import ExitCode, Refusal, RefusalKind, SchemaNotReady
-from prodsafe.migrations.files import MigrationSet, load
-from prodsafe.migrations.ledger import read_ledger
+from prodsafe.migrations.files import Migration, MigrationSet, read
+from prodsafe.migrations.ledger import unspoilt
 from prodsafe.postgres import Connection
 
 DRIFTED = RefusalKind("M29", "schema-drifted", exit_code=ExitCode.SCHEMA_NOT_READY)
@@ -128,25 +128,28 @@ def find_drift(conn: Connection, sets: Sequence[MigrationSet]) -> dict[str, Refu
     }
 
 
-def is_recorded(conn: Connection, sets: Sequence[MigrationSet]) -> bool:
-    """Whether every set with rows in the ledger has a fingerprint for them; one short question."""
-    known = {each.set_name for each in _read(conn, sets)}
-    wanted = {row.set_name for row in read_ledger(conn)} & {each.name for each in sets}
-    return wanted <= known
+def is_recorded(conn: Connection, sets: Sequence[MigrationSet], versions: Mapping[str, int]) -> bool:
+    """Whether every set with rows in the ledger has a fingerprint for them; one short question.
+
+    versions: of each set in the ledger, 0 for none.
+    """
+    return {each.name for each in sets if versions[each.name]} <= {each.set_name for each in _read(conn, sets)}
 
 
 def record_fingerprints(
     conn: Connection,
     sets: Sequence[MigrationSet],
     *,
+    files: Mapping[str, Sequence[Migration]] | None = None,
     drifted: Collection[str] = (),
     reason: str = "migrated",
     anew: bool = False,
 ) -> None:
     """Take today's catalog for what the migrations made, where none is recorded for today's ledger.
 
-    The caller holds the migration lock. drifted: names of the sets that had drifted before it began; what was done to
-    them is not taken in: they stay drifted until verify() agrees or a person accepts. anew: also over a valid record.
+    The caller holds the migration lock. files: of each set, where they were read already. drifted: names of the sets
+    that had drifted before it began; what was done to them is not taken in: they stay drifted until verify() agrees or
+    a person accepts. anew: also over a valid record.
     """
     known = set() if anew else {each.set_name for each in _read(conn, sets)}
     missing = [each for each in sets if each.name not in known]
@@ -158,7 +161,7 @@ def record_fingerprints(
             if each.name in drifted:
                 conn.execute(_STAY_DRIFTED, [each.name])
             else:
-                _record(conn, each, reason)
+                _record(conn, each.name, files[each.name] if files else read(each), reason)
 
 
 def _differs(conn: Connection, recorded: _Recorded) -> bool:
@@ -168,15 +171,15 @@ def _differs(conn: Connection, recorded: _Recorded) -> bool:
     return fingerprint(conn, Owned(tuple(recorded.schemas), tuple(recorded.roles))) != recorded.fingerprint
 
 
-def _record(conn: Connection, migration_set: MigrationSet, reason: str) -> None:
+def _record(conn: Connection, set_name: str, files: Iterable[Migration], reason: str) -> None:
     from prodsafe.migrations.catalog import fingerprint, owned_by
 
-    owned = owned_by(migration.sql for migration in load(migration_set))
+    owned = owned_by(migration.sql for migration in files)
     versions = _row_versions(conn, owned.schemas)
     conn.execute(
         _RECORD,
         {
-            "set": migration_set.name,
+            "set": set_name,
             "fingerprint": fingerprint(conn, owned),
             "row_versions": json.dumps({schema: versions.get(schema) for schema in owned.schemas}),
             "schemas": list(owned.schemas),
@@ -193,7 +196,7 @@ def _row_versions(conn: Connection, schemas: Iterable[str]) -> dict[str, str]:
 
 def _read(conn: Connection, sets: Sequence[MigrationSet]) -> list[_Recorded]:
     try:
-        with conn.transaction():  # so that a missing table does not end a transaction of the caller's
+        with unspoilt(conn):
             rows = conn.execute(_READ, [[each.name for each in sets]]).fetchall()
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return []

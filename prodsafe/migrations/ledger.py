@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from psycopg import errors
+import psycopg
+from psycopg import ClientCursor, errors
+from psycopg.pq import TransactionStatus
 
 from prodsafe.errors import ExitCode, RefusalKind, SchemaNotReady
 from prodsafe.migrations.files import Migration
+from prodsafe.migrations.locking import LOCK_KEY
 from prodsafe.migrations.plan import Applied, Key
 from prodsafe.postgres import Connection
 
@@ -53,6 +57,20 @@ INSERT INTO prodsafe.migration AS m (set_name, version, name, kind, checksum, ra
                                      applied_at, duration_ms)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, current_user || %s, pg_catalog.clock_timestamp(), %s)
 """
+# In the message that ends a file's transaction: how long it took by the server's clock, and NULL for who ran it, which
+# the table refuses, where the session of the migration lock holds it no more.
+_RECORD_FENCED = """
+INSERT INTO prodsafe.migration (set_name, version, name, kind, checksum, raw_checksum, content, state, applied_by,
+                                applied_at, duration_ms)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s,
+        CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks
+                           WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = %s
+                             AND (classid::bigint << 32 | objid::bigint) = %s)
+             THEN current_user || %s END,
+        pg_catalog.clock_timestamp(),
+        (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint)
+RETURNING duration_ms
+"""
 _AGAIN = """
 ON CONFLICT (set_name, version) DO UPDATE SET
     name = excluded.name, kind = excluded.kind, checksum = excluded.checksum, raw_checksum = excluded.raw_checksum,
@@ -80,11 +98,17 @@ def read_ledger(conn: Connection) -> list[Applied]:
 
 
 def _read(conn: Connection, columns: str) -> list[Applied]:
-    with conn.transaction():  # so that a missing table does not end a transaction of the caller's
+    with unspoilt(conn):
         rows = conn.execute(
             f"SELECT {columns} FROM prodsafe.migration ORDER BY set_name, version"  # noqa: S608 - constants only
         ).fetchall()
     return [_applied(*row) for row in rows]
+
+
+def unspoilt(conn: Connection) -> AbstractContextManager[object]:
+    """A block whose errors do not end a transaction of the caller's; outside one it costs nothing."""
+    idle = conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE
+    return nullcontext() if idle else conn.transaction()
 
 
 def _applied(
@@ -102,6 +126,18 @@ def make_ledger(conn: Connection) -> None:
 def record(conn: Connection, migration: Migration, duration_ms: int) -> None:
     """The row of a finished file, inside the caller's transaction."""
     conn.execute(_RECORD, _values(migration, "applied", duration_ms))
+
+
+def fenced_record(conn: Connection, migration: Migration, lock_pid: int) -> str:
+    """The statement that records a finished file, and returns its milliseconds, unless the lock was lost."""
+    *values, ran_by, _ = _values(migration, "applied", 0)
+    return ClientCursor(conn).mogrify(_RECORD_FENCED, [*values, lock_pid, LOCK_KEY, ran_by])
+
+
+def is_lock_lost(error: psycopg.Error) -> bool:
+    """Whether the statement of fenced_record() failed since nobody holds the lock."""
+    place = (error.diag.schema_name, error.diag.table_name, error.diag.column_name)
+    return isinstance(error, errors.NotNullViolation) and place == ("prodsafe", "migration", "applied_by")
 
 
 def record_begun(conn: Connection, migration: Migration) -> None:
@@ -152,6 +188,7 @@ def _values(m: Migration, state: str, duration_ms: int) -> list[object]:
     return [*m.key, m.name, m.kind, m.checksum, m.raw_checksum, m.sql, state, ran_by, duration_ms]
 
 
+@cache
 def _system_user() -> str:
     with suppress(KeyError):  # a container may run under a number without a name
         return pwd.getpwuid(os.getuid()).pw_name

@@ -60,6 +60,14 @@ def lint(
     Tables that a file makes itself cannot block; earlier files of the same folder are known. Exceptions stand in the
     header of a file, each with its reason:
         -- prodsafe: allow drop-column because the last reader went with release 41
+
+    \b
+    Examples:
+        prodsafe migrate lint                                every file of live/migrations
+        prodsafe migrate lint 0007_expand_index.sql          one; those before it in its folder are known
+        prodsafe migrate lint --stdin --json --setup schema.sql < change.sql
+        prodsafe migrate lint --format sarif > lint.sarif    for a code scanner; github: notes in a pull request
+        prodsafe migrate lint --explain fk-without-not-valid
     """
     if list_all or explain:
         _teach(explain)

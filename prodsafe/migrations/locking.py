@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import IsolationLevel
 
-from prodsafe.errors import ExitCode, RefusalKind, SchemaNotReady
+from prodsafe.errors import ExitCode, Refusal, RefusalKind, SchemaNotReady
 from prodsafe.postgres import Connection, connect, lost_connections_refused, require_same_database
 
 LOCK_HELD = RefusalKind("M08", "migration-lock-held", exit_code=ExitCode.SCHEMA_NOT_READY)
@@ -82,17 +82,25 @@ def try_right(lock: Connection, right: Right) -> bool:
     return lock.execute(_TRY_LOCK % right.key).fetchone() == (True,)
 
 
+def lock_pid(lock: Connection) -> int:
+    """The server process that holds the lock; through a pooler too, since its transaction lasts as long as the lock."""
+    row = lock.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    return int(row[0]) if row else 0
+
+
+def lock_lost() -> Refusal:
+    return LOCK_LOST.because(
+        "the connection that held the migration lock ended; what was at work is not recorded",
+        mend="run the same command again",
+    )
+
+
 def require_held(lock: Connection) -> None:
     """The lock lives as long as its transaction: asked before each commit, so that who lost it records nothing."""
     try:
         lock.execute("SELECT 1")
     except psycopg.OperationalError as error:
-        raise SchemaNotReady(
-            LOCK_LOST.because(
-                "the connection that held the migration lock ended; what was at work is not recorded",
-                mend="run the same command again",
-            )
-        ) from error
+        raise SchemaNotReady(lock_lost()) from error
 
 
 def _poll(lock: Connection, right: Right, wait_seconds: float, report: Report) -> None:

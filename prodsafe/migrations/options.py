@@ -27,17 +27,26 @@ def contributed_sets() -> list[MigrationSet]:
     return [point.load() for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)]
 
 
-def read_sets(context: click.Context, parameter: click.Parameter, given: Iterable[str]) -> list[MigrationSet]:
-    """NAME=FOLDER each; without any, the sets of the installed programs."""
+def parse_sets(context: click.Context, parameter: click.Parameter, given: Iterable[str]) -> list[MigrationSet]:
+    """NAME=FOLDER each."""
     sets: list[MigrationSet] = []
     for text in given:
         name, separator, folder = text.partition("=")
-        if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not folder or name == PRODSAFE_SET.name:
-            raise click.BadParameter(f"{text!r} is not NAME=FOLDER", context, parameter)
+        if not separator or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not folder:
+            said = "is not NAME=FOLDER, NAME of a-z, 0-9 and _"
+            raise click.BadParameter(f"{text!r} {said}", context, parameter)
+        if name == PRODSAFE_SET.name:
+            said = f"{name} is the set of prodsafe's own tables, which is always there: name yours otherwise"
+            raise click.BadParameter(said, context, parameter)
         if name in {each.name for each in sets}:  # the second would take the place of the first, unsaid
             raise click.BadParameter(f"{name} is given twice; a set has one folder", context, parameter)
         sets.append(MigrationSet(name, Path(folder)))
-    return sets or contributed_sets()
+    return sets
+
+
+def read_sets(context: click.Context, parameter: click.Parameter, given: Iterable[str]) -> list[MigrationSet]:
+    """NAME=FOLDER each; without any, the sets of the installed programs."""
+    return parse_sets(context, parameter, given) or contributed_sets()
 
 
 sets_option = click.option(

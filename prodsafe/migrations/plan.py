@@ -167,6 +167,12 @@ def changed(
     return [(file, rows[file.key]) for file in files if file.key in rows and file.checksum != rows[file.key].checksum]
 
 
+def unasked(available: Mapping[str, Sequence[Migration]], applied: Sequence[Applied]) -> list[Migration]:
+    """Files that did not run as they are: nobody has looked yet whether what they say can run."""
+    ran = {(row.key, row.checksum) for row in applied if not row.running}
+    return [file for files in available.values() for file in files if (file.key, file.checksum) not in ran]
+
+
 def _plan_set(
     name: str,
     files: Sequence[Migration],

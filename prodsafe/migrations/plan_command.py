@@ -55,10 +55,10 @@ def plan(sets: list[MigrationSet], as_json: bool, to: tuple[str, ...], as_sql: b
 
 def _look(sets: list[MigrationSet], upto: Mapping[str, int]) -> tuple[Plan, Surroundings]:
     from prodsafe.migrations.ledger import read_ledger
-    from prodsafe.migrations.runner import connected, load_all, make_current_plan
+    from prodsafe.migrations.runner import connected, make_current_plan, read_all
     from prodsafe.migrations.surroundings import look_around
 
-    available = load_all(sets)
+    available = read_all(sets)
     with connected(database_url()) as conn:
         found = make_current_plan(conn, available, read_ledger(conn), upto)
         return found, look_around(conn, [*found.apply, *(each.migration for each in found.deferred)])

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg import errors
 
 from prodsafe.errors import SchemaNotReady
 from prodsafe.migrations.files import Migration
 from prodsafe.migrations.holders import keep_holders_out
 from prodsafe.migrations.index_builds import IndexBuild, dropped_index, read_build, rebuild_leftovers, refuse_other
 from prodsafe.migrations.ledger import mark_step, record_begun, record_finished, recorded_text
-from prodsafe.migrations.locking import Report, require_held
+from prodsafe.migrations.locking import LOCK_HELD, Report, require_held
 from prodsafe.migrations.plan import EDITED, Applied
 from prodsafe.migrations.statements import QUALIFIED, Statement, Step, Way, split, steps_of
 from prodsafe.migrations.transaction import LOCK_TIMEOUT_MS, SESSION_SETTINGS, Desk, failed
@@ -230,7 +231,7 @@ def _refused(desk: Desk, label: str) -> Iterator[None]:
     except psycopg.Error as error:
         if desk.work.closed:
             raise
-        raise SchemaNotReady(failed(label, "", error)) from error
+        raise SchemaNotReady(failed(label, error)) from error
 
 
 def _lay_ghosts(conn: Connection, report: Report) -> None:
@@ -241,5 +242,19 @@ def _lay_ghosts(conn: Connection, report: Report) -> None:
             report(f"waiting for what an ended run left at the server: process {', '.join(map(str, ghosts))}")
             told = True
         if time.monotonic() > give_up_at:
-            conn.execute("SELECT pg_catalog.pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [ghosts])
+            _end_sessions(conn, ghosts)
         time.sleep(0.05)
+
+
+def _end_sessions(conn: Connection, pids: list[int]) -> None:
+    try:
+        conn.execute("SELECT pg_catalog.pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [pids])
+    except errors.InsufficientPrivilege as error:
+        shown = ", ".join(map(str, pids))
+        raise SchemaNotReady(
+            LOCK_HELD.because(
+                f"an ended run of another role left its session at the server: {error.diag.message_primary}",
+                seen=f"server process {shown}",
+                mend=f"as that role or a superuser: SELECT pg_terminate_backend(pid) for {shown}; then run again",
+            )
+        ) from error

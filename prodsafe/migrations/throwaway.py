@@ -129,11 +129,11 @@ def connected(url: str) -> Iterator[Connection]:
 
 
 def apply_file(conn: Connection, migration: Migration) -> None:
-    """Run a file as the runner would, but unlocked and unrecorded. Batches of data are left out: nothing is there.
+    """Run a file as the runner would, but unlocked and unrecorded. Batches are left out: no row is there for them.
 
     Raises SchemaNotReady (M28).
     """
-    if migration.kind == "data":
+    if migration.batch:
         return
     try:
         if migration.transactional:

@@ -73,11 +73,12 @@ class _Moment:
 def trace(url: str, migrations: Sequence[Migration]) -> list[StatementTrace]:
     """Run the files in order on this database, which is changed by it: give a throw-away one.
 
-    A statement that fails ends its file, which is rolled back, and the trace. Batches of data are not run.
+    A statement that fails ends its file, which is rolled back, and the trace. Batches are not run: a throw-away
+    database has no rows for them.
     """
     found: list[StatementTrace] = []
     for migration in migrations:
-        if migration.kind != "data":
+        if not migration.batch:
             found += _trace_file(url, migration)
         if found and found[-1].error:
             break

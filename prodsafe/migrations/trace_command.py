@@ -16,7 +16,7 @@ from prodsafe.errors import ExitCode, Refusal, SchemaNotReady
 from prodsafe.migrations.drift_command import given_binaries
 from prodsafe.migrations.files import PRODSAFE_SET, Migration, MigrationSet, load, parse
 from prodsafe.migrations.options import leave, sets_option
-from prodsafe.output import register_secrets, say, say_error, say_json
+from prodsafe.output import refuse, register_secrets, say, say_error, say_json
 
 if TYPE_CHECKING:
     from prodsafe.migrations.trace_report import Disagreement, StatementTrace
@@ -64,9 +64,10 @@ def trace(sets: list[MigrationSet], like: str | None, style: str, files: tuple[P
 
     def body() -> int:
         found = _trace([PRODSAFE_SET, *sets], like, files)
-        _say(found, as_json=style == "json")
-        failed = any(each.error for traces, _ in found for each in traces)
-        return ExitCode.SCHEMA_NOT_READY if failed else ExitCode.OK
+        failures = [_failure(each) for traces, _ in found for each in traces if each.error]
+        _say(found, failures, as_json=style == "json")
+        refuse(failures)
+        return ExitCode.SCHEMA_NOT_READY if failures else ExitCode.OK
 
     leave(body, style == "json")
 
@@ -90,6 +91,8 @@ def _trace(sets: Sequence[MigrationSet], like: str | None, files: Sequence[Path]
             if migration not in shown:
                 run_plainly(url, [migration])
                 continue
+            if migration.batch:
+                say_error(f"not traced: {migration.label} runs {migration.way}, and a throw-away server has no rows")
             before = every[: every.index(migration)] if migration in every else every
             traces = _with_lint(migration, before, run(url, [migration]))
             found.append((traces, disagreements(traces)))
@@ -136,11 +139,21 @@ def _with_lint(migration: Migration, before: Sequence[Migration], traces: list[S
     return with_hazards(traces, [(finding.line, finding.category) for finding in report.findings])
 
 
-def _say(found: Traced, *, as_json: bool) -> None:
+def _failure(trace: StatementTrace) -> Refusal:
+    from prodsafe.migrations.throwaway import FILE_FAILS
+
+    return FILE_FAILS.because(
+        f"{trace.label} line {trace.line}: {trace.error}",
+        mend="correct the file, or run it after those that it needs: give every --set, in order",
+    )
+
+
+def _say(found: Traced, failures: Sequence[Refusal], *, as_json: bool) -> None:
     if as_json:
         say_json(
             {
-                "ok": not any(each.error for traces, _ in found for each in traces),
+                "ok": not failures,
+                "refusals": [each.as_dict() for each in failures],
                 "statements": [each.as_dict() for traces, _ in found for each in traces],
                 "disagreements": [each.as_dict() for _, disagreeing in found for each in disagreeing],
             }

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors
 
 from prodsafe.errors import ExitCode, Refusal, RefusalKind, SchemaNotReady
-from prodsafe.migrations.locking import Report
-from prodsafe.migrations.watch import Watch
+from prodsafe.migrations.ledger import is_lock_lost
+from prodsafe.migrations.locking import Report, lock_lost
+from prodsafe.migrations.message import Sent, send
+from prodsafe.migrations.statements import Statement
 from prodsafe.postgres import Connection
+
+if TYPE_CHECKING:
+    from prodsafe.migrations.watch import Watch
 
 FAILED = RefusalKind("M09", "migration-failed", exit_code=ExitCode.SCHEMA_NOT_READY)
 TABLE_BUSY = RefusalKind("M10", "table-lock-never-came", exit_code=ExitCode.SCHEMA_NOT_READY)
 OUT_OF_TIME = RefusalKind("M18", "migration-out-of-time", exit_code=ExitCode.SCHEMA_NOT_READY)
+
+BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
 
 LOCK_TIMEOUT_MS = 400  # also the longest that a reader stalls behind our queued ALTER
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
@@ -30,6 +39,7 @@ MENDS = {  # by SQLSTATE, where the file is not to blame
     "53300": "free some of the server's connections",
     "57014": "find out who cancelled it, or which statement_timeout of the file",
 }
+_NEXT = "; "  # between the statements of a message of ours, and in none of them
 _CORRECT = "correct the file (what failed was rolled back; where it runs statement by statement, those before it stay)"
 # in ms and s: a killed or cut-off runner's backend must not live on, and a role's own limits must not end a long one
 SESSION_SETTINGS = {
@@ -56,11 +66,14 @@ class Limits:
     table_lock_seconds: float
     ends_at: float
 
-    def left_ms(self, label: str) -> int:
-        """What is left of the run's time, at least 1. Raises SchemaNotReady (M18) when nothing is."""
+    def left_ms(self, label: str, blockers: str = "") -> int:
+        """What is left of the run's time, at least 1. Raises SchemaNotReady (M18) when nothing is.
+
+        blockers: who was in the way before.
+        """
         left = self.ends_at - time.monotonic()
         if left <= 0:
-            raise SchemaNotReady(out_of_time(label))
+            raise SchemaNotReady(out_of_time(label, blockers))
         return max(1, min(round(left * 1000), 2**31 - 1))
 
     @property
@@ -69,60 +82,141 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """The text of a file and the statements in it, to be sent as it is."""
+
+    text: str
+    statements: Sequence[Statement]
+
+    def failing_line(self, sent: Sent, before: str) -> int | None:
+        """The line, from 1, of the statement that failed, where this text was sent behind `before`.
+
+        By the place that the server gives, which only errors of parsing have, or else by how many succeeded.
+        """
+        position = sent.error and sent.error.diag.statement_position
+        place = int(position) - len(before) if position else 0
+        if 0 < place <= len(self.text):
+            return self.text.count("\n", 0, place - 1) + 1
+        number = -1 if place else sent.done - before.count(_NEXT)
+        return self.statements[number].line if 0 <= number < len(self.statements) else None
+
+
+NOTHING = Script("", ())
+
+
+class StatementFailed(Exception):
+    """An error of the server, and the line of the file that it is about."""
+
+    def __init__(self, error: psycopg.Error, line: int | None) -> None:
+        super().__init__(str(error))
+        self.error, self.line = error, line
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
-    """What every piece of the runner's work needs: the connection that works, and who tells and watches."""
+    """What every piece of the runner's work needs: the connection that works, and who tells and watches.
+
+    pid: the server process behind `work`; None where a pooler gives each transaction another one.
+    """
 
     work: Connection
     limits: Limits
     watch: Watch
     report: Report
+    pid: int | None
 
-    def transaction(self, label: str, run: Callable[[], object], *, sql: str = "") -> None:
-        """Run in one transaction; a busy table or a deadlock is tried again, with growing pauses, until time is up."""
-        give_up_at = time.monotonic() + self.limits.table_lock_seconds
+    def transaction(
+        self, label: str, run: Callable[[], object] | None = None, *, first: Script = NOTHING, last: Sequence[str] = ()
+    ) -> str:
+        """`first`, run() and `last` in one transaction; the value that `last` returns, "" for none.
+
+        A busy table or a deadlock is tried again, with growing pauses, until time is up.
+        """
+        value = ""
 
         def once() -> None:
-            begin = begin_sql(self.limits.left_ms(label))
-            with self.work.transaction():
-                pid = _backend_pid(self.work, begin)
-                with self.watch.over(label, pid):
-                    run()
+            nonlocal value
+            with self._begun(label) as begin:
+                if run or not self._agrees_on_quotes:
+                    self._send(begin, first)
+                    if run:
+                        run()
+                    value = self._send("", NOTHING, [*last, "COMMIT"])
+                else:  # in one message: half of what a small file costs is the way to the server
+                    value = self._send(begin, first, [*last, "COMMIT"])
 
-        self.retry(label, once, give_up_at, sql=sql)
+        self.retry(label, once, time.monotonic() + self.limits.table_lock_seconds)
+        return value
 
-    def retry(self, label: str, once: Callable[[], None], give_up_at: float, *, sql: str = "") -> None:
+    def retry(self, label: str, once: Callable[[], None], give_up_at: float) -> None:
         """`once` until it gets its locks; any other error of the server is a refusal that names it."""
         pause_seconds = FIRST_PAUSE_SECONDS
         while True:
             try:
                 return once()
-            except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+            except (psycopg.Error, StatementFailed) as caught:
+                error, line = (caught, None) if isinstance(caught, psycopg.Error) else (caught.error, caught.line)
+                if self.work.closed:  # not the file's fault: whoever opened the connection says so
+                    raise error from None
+                if not isinstance(error, BUSY):
+                    raise SchemaNotReady(self._refusal(label, error, line)) from error
                 pause = pause_seconds * random.uniform(0.5, 1.5)
-                who = f" held by {self.watch.blockers}" if self.watch.blockers else ""
                 if time.monotonic() + pause > min(give_up_at, self.limits.ends_at):
-                    in_time = give_up_at <= self.limits.ends_at
-                    busy = _table_busy(label, self.limits.table_lock_seconds, error, who)
-                    raise SchemaNotReady(busy if in_time else out_of_time(label, self.watch.blockers)) from error
-                self.report(f"{label}: {error.diag.message_primary}{who}; again in {pause:.1f} s")
+                    raise SchemaNotReady(self._gave_up(label, error, give_up_at)) from error
+                self.report(f"{label}: {error.diag.message_primary}{self._who}; again in {pause:.1f} s")
                 time.sleep(pause)
                 pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-            except psycopg.Error as error:
-                if self.work.closed:  # not the file's fault: whoever opened the connection says so
-                    raise
-                cut = isinstance(error, errors.QueryCanceled) and self.limits.over
-                late = out_of_time(label, self.watch.blockers) if cut else None
-                raise SchemaNotReady(late or failed(label, sql, error)) from error
+
+    @contextmanager
+    def _begun(self, label: str) -> Iterator[str]:
+        """A watched transaction, or what is to be sent to begin it; an exception rolls it back."""
+        left_ms = self.limits.left_ms(label, self.watch.blockers)
+        begin, pid = f"BEGIN{_NEXT}{begin_sql(left_ms)}{_NEXT}", self.pid
+        try:
+            if pid is None:
+                self._send(begin)
+                begin, pid = "", _backend_pid(self.work)
+            with self.watch.over(label, pid):
+                yield begin
+        except BaseException:  # an interrupt too must not leave a transaction open
+            with suppress(psycopg.Error):  # the first error tells more
+                self.work.rollback()
+            raise
+
+    @property
+    def _agrees_on_quotes(self) -> bool:
+        """Whether server and lexer see a quoted text end at the same place; else nothing may stand behind a file."""
+        return self.work.info.parameter_status("standard_conforming_strings") == "on"
+
+    def _send(self, before: str, script: Script = NOTHING, after: Sequence[str] = ()) -> str:
+        text = "\n;".join([before + script.text, _NEXT.join(after)])
+        sent = send(self.work, text)
+        if sent.error:
+            raise StatementFailed(sent.error, script.failing_line(sent, before)) from sent.error
+        return sent.value
+
+    @property
+    def _who(self) -> str:
+        return f" held by {self.watch.blockers}" if self.watch.blockers else ""
+
+    def _refusal(self, label: str, error: psycopg.Error, line: int | None) -> Refusal:
+        cut = isinstance(error, errors.QueryCanceled) and self.limits.over
+        if is_lock_lost(error):
+            return lock_lost()
+        return out_of_time(label, self.watch.blockers) if cut else failed(label, error, line=line)
+
+    def _gave_up(self, label: str, error: psycopg.Error, give_up_at: float) -> Refusal:
+        if give_up_at > self.limits.ends_at:
+            return out_of_time(label, self.watch.blockers)
+        return _table_busy(label, self.limits.table_lock_seconds, error, self._who)
 
 
-def failed(label: str, sql: str, error: psycopg.Error, *, first_line: int = 1) -> Refusal:
-    """sql: what the error's position counts in; first_line: of that text in its file."""
+def failed(label: str, error: psycopg.Error, *, line: int | None = None) -> Refusal:
+    """line: of the file, from 1; the server's words follow, with where in a function it was."""
     diag = error.diag
-    line = (
-        sql.count("\n", 0, int(diag.statement_position) - 1) + first_line if sql and diag.statement_position else None
-    )
     said = [diag.message_primary or str(error).strip(), diag.message_detail, diag.message_hint, diag.context]
     return FAILED.because(
-        f"{label}{f', line {line}' if line else ''}: {'; '.join(part for part in said if part)} ({diag.sqlstate})",
+        f"{label}{f' line {line}' if line else ''}: {'; '.join(part for part in said if part)} ({diag.sqlstate})",
         mend=MENDS.get(diag.sqlstate or "", _CORRECT) + "; run again",
     )
 
@@ -143,10 +237,12 @@ def _table_busy(label: str, seconds: float, error: psycopg.Error, who: str) -> R
     )
 
 
-def _backend_pid(work: Connection, begin: str) -> int:
-    """One round trip for the settings and the server process, which a pooler gives anew for each transaction."""
-    cursor = work.execute(f"{begin}; SELECT pg_catalog.pg_backend_pid()".encode())
-    while cursor.nextset():
-        pass
-    row = cursor.fetchone()
+def lasting_pid(conn: Connection) -> int | None:
+    """The server process of a connection; None where a pooler gives each transaction another one."""
+    pid = _backend_pid(conn)
+    return pid if pid == conn.info.backend_pid else None
+
+
+def _backend_pid(conn: Connection) -> int:
+    row = conn.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
     return int(row[0]) if row else 0

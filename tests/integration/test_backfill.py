@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +13,6 @@ import pytest
 
 from prodsafe import postgres
 from prodsafe.embedded import EmbeddedPostgres
-from prodsafe.embedded_account import account_for
-from prodsafe.embedded_binaries import find_binaries
 from prodsafe.errors import DatabaseRefused, SchemaNotReady
 from prodsafe.migrations import backfill, backfill_key, backfill_run, check_schema
 from prodsafe.migrations.backfill import BACKFILLING, Stop, Work
@@ -27,6 +23,7 @@ from prodsafe.migrations.runner import status_for
 from prodsafe.migrations.transaction import FAILED
 from tests.migrating import App
 from tests.pgbouncer import PgBouncer
+from tests.standby import standby_of
 
 # n counts how often a row was met: more than 1 is a batch that ran twice
 TABLE = (
@@ -72,7 +69,7 @@ class Program(App):
         """The data file ready to be run, on connections of its own and without the lock that keeps others away."""
         with postgres.connect(self.url) as conn, postgres.connect(self.url) as lock:
             lock.autocommit = False
-            migration = next(m for m in backfill_run.load_all([self.set])["app"] if m.batch)
+            migration = next(m for m in backfill_run.read_all([self.set])["app"] if m.batch)
             yield backfill.resume(conn, lock, migration, Throttle(), self.said.append, edited="go-on")
 
 
@@ -622,19 +619,8 @@ def primary(postgres_binaries: Path | None) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def standby(primary: EmbeddedPostgres, postgres_binaries: Path | None, tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    folder = tmp_path / "standby"
-    folder.mkdir()
-    account = account_for(primary.dir)
-    subprocess.run(
-        [find_binaries(postgres_binaries)[0] / "pg_basebackup", "--pgdata", folder / "data", "--write-recovery-conf",
-         "--checkpoint=fast", "--no-sync", "--dbname", primary.url],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    shutil.copy(primary.dir / "password", folder)
-    for path in (folder / "password", folder / "data", *(folder / "data").rglob("*")):
-        account.own(path)
     settings = {"wal_receiver_status_interval": "1s"}  # how soon the primary knows
-    with EmbeddedPostgres(folder, fsync=False, binaries=postgres_binaries, settings=settings) as server:
+    with standby_of(primary, tmp_path / "standby", postgres_binaries, settings) as server:
         yield server
 
 

@@ -76,7 +76,15 @@ def test_expand_runs_beside_an_old_worker_and_contract_waits_until_it_has_gone(a
 
 
 @pytest.mark.parametrize(
-    ("stated", "waits"), [({"app": (1, 3)}, False), ({"other": (1, 1)}, False), ({"app": (1, 2)}, True), ({}, True)]
+    ("stated", "waits"),
+    [
+        ({"app": (1, 3)}, False),
+        ({"other": (1, 1)}, False),
+        ({"app": (1, 2)}, True),
+        ({}, True),
+        ({"prodsafe": (1, 99)}, True),
+        ({"prodsafe": (1, 99), "other": (1, 1)}, False),
+    ],
 )
 def test_it_waits_only_for_who_does_not_know_the_file_or_says_nothing(app, stated, waits):
     add_contract(app)

@@ -11,7 +11,8 @@ from prodsafe import postgres
 from prodsafe.errors import SchemaNotReady
 from prodsafe.migrations import MigrationSet, boot, check_schema, meaning, plan
 from prodsafe.migrations.fingerprints import DRIFTED
-from prodsafe.migrations.runner import repair, status_for
+from prodsafe.migrations.repair import repair
+from prodsafe.migrations.runner import status_for
 from tests.migrating import App
 
 TABLE = "CREATE TABLE a (id int DEFAULT 5, note text);\n"
@@ -24,6 +25,11 @@ def app(tmp_path: Path, empty_database_url: str) -> App:
     app.write(TABLE)
     app.migrate()
     return app
+
+
+def boot_refusals(app: App):
+    with psycopg.connect(app.url, autocommit=True) as conn:
+        return check_schema(conn, [app.set])
 
 
 def boot_kinds(app: App):
@@ -137,6 +143,32 @@ def test_an_invalid_index_keeps_the_worker_from_starting_and_one_that_is_being_b
     app.query("REINDEX INDEX CONCURRENTLY a_note")
 
     assert boot.INVALID_INDEX not in boot_kinds(app)
+
+
+def test_a_constraint_that_a_file_validated_and_that_is_not_valid_keeps_the_worker_from_starting(app):
+    """Before the file that validates it has run, it is on its way, and nobody is kept from starting."""
+    app.add(2, "expand", "CREATE TABLE t (id int, b int); CREATE TABLE other (id int)")
+    app.add(
+        3,
+        "expand",
+        "ALTER TABLE t ADD CONSTRAINT positive CHECK (id > 0) NOT VALID;\n"
+        'ALTER TABLE t ADD CONSTRAINT "B" CHECK (b > 0) NOT VALID;\n'
+        "ALTER TABLE other ADD CONSTRAINT positive CHECK (id > 0) NOT VALID",
+    )
+    app.migrate()
+    assert boot_refusals(app) == []
+
+    app.add(4, "expand", 'ALTER TABLE ONLY public.t VALIDATE CONSTRAINT positive, VALIDATE CONSTRAINT "B"')
+    app.migrate()
+    assert boot_refusals(app) == []
+
+    app.query('ALTER TABLE t DROP CONSTRAINT "B", ADD CONSTRAINT "B" CHECK (b > 0) NOT VALID')
+    app.query("DELETE FROM prodsafe.catalog_fingerprint")
+    (refusal,) = boot_refusals(app)
+
+    assert refusal.kind is boot.NOT_VALID and refusal.mend == 'ALTER TABLE t VALIDATE CONSTRAINT "B"'
+    app.query(refusal.mend)
+    assert boot_refusals(app) == []
 
 
 def test_a_drifted_schema_keeps_the_worker_from_starting(app):

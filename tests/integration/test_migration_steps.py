@@ -6,12 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from prodsafe.errors import DatabaseRefused
-from prodsafe.migrations import plan, transaction
+from prodsafe.migrations import locking, plan, transaction
 from prodsafe.migrations.index_builds import INDEX_DIFFERS
 from prodsafe.migrations.steps import APPLICATION_NAME
 from prodsafe.postgres import POOLED
@@ -221,6 +222,26 @@ def test_a_session_of_a_run_that_lost_its_lock_is_gone_before_the_next_one_works
     assert ghost.pgconn.status == psycopg.pq.ConnStatus.OK and time.monotonic() - began > 4
     with pytest.raises(psycopg.OperationalError):
         ghost.execute("SELECT 1")
+    assert app.indexes() == {"a_note": True}
+
+
+def test_a_session_of_another_role_that_cannot_be_ended_is_named_with_the_mend(app):
+    app.query("CREATE ROLE plain_migrator LOGIN PASSWORD 'plain'")
+    parts = urlsplit(app.url)
+    app.query(f"ALTER DATABASE {parts.path[1:]} OWNER TO plain_migrator; ALTER SCHEMA public OWNER TO plain_migrator")
+    app.write(TABLE, BUILD)
+    with psycopg.connect(app.url, application_name=APPLICATION_NAME, autocommit=True) as ghost:
+        app.url = parts._replace(netloc=f"plain_migrator:plain@{parts.hostname}:{parts.port}").geturl()
+
+        found = app.refused()
+
+        pid = ghost.info.backend_pid
+    assert (
+        found.kind is locking.LOCK_HELD
+        and str(pid) in found.seen
+        and f"pg_terminate_backend(pid) for {pid}" in found.mend
+    )
+    app.migrate()
     assert app.indexes() == {"a_note": True}
 
 

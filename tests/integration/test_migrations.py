@@ -232,10 +232,53 @@ def test_a_failing_statement_is_named_with_its_line_and_leaves_nothing(app):
     found = app.refused()
 
     assert found.kind is transaction.FAILED
-    assert "0002_expand_step2, line 3" in found.cause and "nowhere" in found.cause and "42703" in found.cause
+    assert "0002_expand_step2 line 3" in found.cause and "nowhere" in found.cause and "42703" in found.cause
     assert app.applied() == [1] and app.tables() == {"a"}
     app.write("CREATE TABLE a (id int)", "CREATE TABLE b (id int)")
     assert len(app.migrate().applied) == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "line", "said"),
+    [
+        ("CREATE TABLE b (id int);\n;;\n-- why\nINSERT INTO b\n  VALUES (1 / 0);\nSELECT 1;", 4, "division by zero"),
+        ("CREATE TABLE b (id int);\n\nSELECT\n  nowhere FROM b;", 4, "nowhere"),
+        ("CREATE TABLE b (id int);\nDO $$ BEGIN\n RAISE 'no'; END $$;", 2, "no"),
+        ("CREATE TABLE b (id int);\nSELEC 1;", 2, "syntax error"),
+        ("SELECT 1; SELECT 'a;b';\nCREATE TABLE a (id int); -- the end", 2, "already exists"),
+    ],
+)
+def test_an_error_of_any_kind_names_the_line_of_its_statement(app, sql, line, said):
+    """The server gives a place for errors of parsing only; for the others the statements that succeeded are counted."""
+    app.write("CREATE TABLE a (id int)", sql)
+
+    found = app.refused()
+
+    assert found.kind is transaction.FAILED
+    assert f"0002_expand_step2 line {line}: " in found.cause and said in found.cause
+    assert "RESET" not in found.cause and "INSERT INTO prodsafe" not in found.cause
+    assert app.tables() == {"a"} and app.applied() == [1]
+
+
+def test_a_deferred_error_names_its_constraint_and_no_line_of_the_runners_own(app):
+    app.write("CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a DEFERRABLE INITIALLY DEFERRED);\n"
+              "INSERT INTO a VALUES (1, 2);")  # fmt: skip
+
+    found = app.refused()
+
+    assert found.kind is transaction.FAILED and "a_up_fkey" in found.cause and " line " not in found.cause
+
+
+def test_a_file_whose_quotes_the_server_reads_otherwise_is_not_run_together_with_the_ledgers_row(app):
+    """With standard_conforming_strings off a backslash hides the quote behind it, for the server and not for us."""
+    app.set_default("standard_conforming_strings = off")
+    app.write("CREATE TABLE a (note text);\nINSERT INTO a VALUES ('it\\');")
+
+    found = app.refused()
+
+    assert "unterminated" in found.cause or "syntax error" in found.cause
+    assert "RESET" not in found.cause and "prodsafe.migration" not in found.cause
+    assert app.applied() == [] and app.tables() == set()
 
 
 def test_a_constraint_that_fails_only_at_commit_fails_the_file(app):

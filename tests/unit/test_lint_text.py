@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prodsafe.migrations.directives import read_directives
+from prodsafe.migrations.lexer import cut, tokens
 from prodsafe.migrations.lint.bodies import plpgsql
 from prodsafe.migrations.lint.categories import CATEGORIES
 from prodsafe.migrations.lint.findings import Finding
 from prodsafe.migrations.lint.formats import as_dict, as_github, as_sarif, as_text, explanation, listing
 from prodsafe.migrations.lint.linter import Options, Report, SqlFile, lint
 from prodsafe.migrations.lint.parser import meaning, parse
-from prodsafe.migrations.lint.sqltext import clauses, one_line, pieces, quoted, tokens
+from prodsafe.migrations.lint.sqltext import clauses, one_line, quoted
 
 VOCABULARY = r"""
     ALTER TABLE t ADD COLUMN a int DROP CREATE INDEX ON ( ) , ; 'x' "Q" $$ $a$ DO BEGIN END IF THEN LOOP COMMIT
@@ -32,6 +33,7 @@ def judged(sql: str) -> Report:
     return lint([SqlFile("x.sql", sql)], options=ALL)
 
 
+@settings(deadline=None)
 @given(st.one_of(SQLISH, st.text(max_size=200)))
 @example("\\")
 @example("SELECT " + "(" * 3000)
@@ -60,7 +62,7 @@ def test_tokens_follow_each_other_and_are_the_text_itself(sql: str) -> None:
         assert end <= token.start < token.end
         assert sql[token.start : token.end] == token.text
         end = token.end
-    for start, stop in pieces(sql) + clauses(sql, 0, len(sql)):
+    for start, stop in [(each[0].start, each[-1].end) for each in cut(sql)] + clauses(sql, 0, len(sql)):
         assert 0 <= start < stop <= len(sql)
 
 
@@ -195,6 +197,62 @@ def test_sarif_names_its_rules_with_help_and_points_at_the_place() -> None:
     assert (result["level"], result["ruleIndex"]) == ("error", 0)
     assert (region["startLine"], region["startColumn"]) == (2, 3)
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a%20b/x.sql"
+
+
+FINDINGS = st.builds(
+    Finding,
+    category=st.sampled_from(sorted(CATEGORIES)),
+    severity=st.sampled_from(["error", "warning", "note"]),
+    file=st.text(min_size=1, max_size=20).filter(lambda name: "\0" not in name),
+    line=st.integers(1, 99),
+    column=st.integers(1, 99),
+    message=st.text(min_size=1, max_size=60),
+    mend=st.text(max_size=60),
+    source=st.text(max_size=60),
+)
+REPORTS = st.lists(FINDINGS, max_size=5).map(lambda findings: Report(tuple(findings), 1, 1))
+
+
+@given(REPORTS)
+def test_sarif_has_the_shape_of_its_2_1_0_schema_whatever_is_found(report: Report) -> None:
+    """The required properties and the value sets of the schema, for the part of it that is written."""
+    log = json.loads(as_sarif(report, "1.2"))
+
+    assert set(log) == {"$schema", "version", "runs"} and log["version"] == "2.1.0"
+    [run] = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert run["columnKind"] in ("utf16CodeUnits", "unicodeCodePoints")
+    assert [each["id"] for each in rules] == sorted({each.category for each in report.findings})
+    for rule in rules:
+        assert all(rule[each]["text"] for each in ("shortDescription", "fullDescription", "help"))
+        assert rule["defaultConfiguration"]["level"] in ("none", "note", "warning", "error")
+    for result, finding in zip(run["results"], report.findings, strict=True):
+        [location] = result["locations"]
+        place = location["physicalLocation"]
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"] == finding.category
+        assert result["level"] in ("none", "note", "warning", "error") and result["message"]["text"]
+        assert re.fullmatch(r"[A-Za-z0-9:/%._~!$&'()*+,;=@-]+", place["artifactLocation"]["uri"])
+        assert (place["region"]["startLine"], place["region"]["startColumn"]) == (finding.line, finding.column)
+
+
+@given(REPORTS)
+def test_a_github_command_is_one_line_and_says_all_of_the_finding(report: Report) -> None:
+    *commands, summary = re.split(r"[\r\n]", as_github(report))
+
+    assert len(commands) == len(report.findings) and not summary.startswith("::")
+    for command, finding in zip(commands, report.findings, strict=True):
+        head, _, data = command.removeprefix("::").partition("::")
+        word, _, properties = head.partition(" ")
+        values = dict(each.split("=", 1) for each in properties.split(","))
+        assert word in ("error", "warning", "notice")
+        assert _unescaped(values["file"]) == finding.file
+        assert _unescaped(data).startswith(finding.message) and _unescaped(data).endswith(finding.mend)
+
+
+def _unescaped(text: str) -> str:
+    for code, char in (("%2C", ","), ("%3A", ":"), ("%0A", "\n"), ("%0D", "\r"), ("%25", "%")):
+        text = text.replace(code, char)
+    return text
 
 
 def test_json_has_the_keys_that_were_promised() -> None:

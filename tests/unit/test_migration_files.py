@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from prodsafe.errors import ExitCode, SchemaNotReady
 from prodsafe.migrations import PRODSAFE_SET, MigrationSet, load
-from prodsafe.migrations.files import MALFORMED_FILE, NOT_TRANSACTIONAL, normalised, parse_all
+from prodsafe.migrations.checks import NOT_TRANSACTIONAL
+from prodsafe.migrations.files import MALFORMED_FILE, normalised, parse_all
 from prodsafe.migrations.statements import Way, split, steps_of
 
 TABLE = b"CREATE TABLE t (id bigint);\n"

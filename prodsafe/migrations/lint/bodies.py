@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from prodsafe.migrations.lint.sqltext import Token, tokens
+from prodsafe.migrations.lexer import Token, tokens
 
 _SQL_VERBS = """
     alter analyze call cluster comment copy create delete drop grant import insert lock merge reassign refresh
@@ -25,7 +26,8 @@ _ALONE = ("begin", "declare", "exception", "else", "loop")
 class Piece:
     """kind: sql, dynamic (its text is the expression of EXECUTE) or commit; offset: in the body.
 
-    loops: how many loops it stands in; over: what the innermost FOR reads, "" for LOOP, WHILE and a list.
+    loops: how many loops it stands in; over: the query that the innermost FOR reads, "list" for the items of one,
+    "range" for numbers, "" for LOOP and WHILE.
     """
 
     kind: str
@@ -59,7 +61,7 @@ def plpgsql(body: str) -> Iterator[Piece]:
                 chunk = [token] if stop == "when" else []
                 continue
             nested_case += {"case": 1, "end": -1}.get(word, 0)
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
+        depth += token.nesting
         chunk.append(token)
         if [each.text for each in chunk[-2:]] == [">", ">"] and chunk[0].text == "<":
             chunk = []  # a label
@@ -107,6 +109,8 @@ def _heads(body: str, chunk: Sequence[Token], loops: list[str]) -> Iterator[Piec
 
 def _over(body: str, chunk: Sequence[Token]) -> str:
     at = next((number for number, each in enumerate(chunk) if each.word == "in"), None)
+    if any([one.text, other.text] == [".", "."] for one, other in pairwise(chunk)):
+        return "range"
     if chunk[0].word == "foreach" or (at is not None and chunk[at + 1 :] and chunk[at + 1].word not in _SQL):
         return "list"
     return _text(body, chunk[at + 1 :]) if chunk[0].word == "for" and at is not None else ""
@@ -116,7 +120,7 @@ def _dynamic(body: str, chunk: Sequence[Token], loops: list[str]) -> Piece:
     """The expression of EXECUTE, without INTO and USING."""
     depth, kept = 0, []
     for token in chunk:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
+        depth += token.nesting
         if depth == 0 and token.word in ("into", "using"):
             break
         kept.append(token)
@@ -131,7 +135,7 @@ def _without_targets(body: str, chunk: Sequence[Token]) -> str:
     """The statement without PL/pgSQL's own parts: SELECT ... INTO x FROM, RETURNING ... INTO x."""
     depth = 0
     for number, token in enumerate(chunk):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
+        depth += token.nesting
         if depth == 0 and token.word == "returning":
             return _text(body, chunk[:number])
         if depth == 0 and number and token.word == "into" and chunk[number - 1].word not in ("insert", "merge"):

@@ -30,6 +30,7 @@ _KEY_LIKE = re.compile(
     r"|.*_(id|uuid|guid|pk|key|code|slug|email|name|no|nr|num|number|token|hash|ref)|id_.*",
     re.IGNORECASE,
 )
+LARGEST_BATCH = 100_000  # rows that one transaction may write
 _LOW, _HIGH = (">", ">="), ("<", "<=")
 
 
@@ -65,7 +66,7 @@ class Rows:
     def _bounds_by_operator(self, expression: Node) -> bool:
         kind, left, right = expression.get("kind"), expression.get("lexpr", {}), expression.get("rexpr", {})
         if kind == "AEXPR_OP" and operator(expression) in _HIGH:
-            return self._key(left) and self._value(right)
+            return self._key(left) and self._few_below(right)
         if kind == "AEXPR_BETWEEN":
             return bool(column(left)) and all(self._value(each) for each in _items(right))
         if kind == "AEXPR_IN" and operator(expression) == "=":
@@ -101,6 +102,13 @@ class Rows:
             query = fields.get("subselect", {}).get("SelectStmt", {})
             return fields.get("subLinkType") == "EXPR_SUBLINK" or self.few_rows(query)
         return is_constant(node) or (self.variables and not any(find(node, "SubLink")))
+
+    def _few_below(self, node: Node) -> bool:
+        """Whether a key below it is one of few, as keys begin at 1."""
+        said = constant(node)
+        if said is None:
+            return self.variables and self._value(node)
+        return said.isdecimal() and int(said) <= LARGEST_BATCH
 
     def _window(self, parts: list[Node]) -> bool:
         """column >= a AND column < b, with both ends known."""

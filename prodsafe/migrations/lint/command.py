@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from prodsafe.migrations.lexer import tokens
 from prodsafe.migrations.lint.nodes import Name, shown, table_of
 from prodsafe.migrations.lint.parser import Node, Statement
 from prodsafe.migrations.lint.scene import Hazard, Scene
 from prodsafe.migrations.lint.schema import Table
-from prodsafe.migrations.lint.sqltext import clauses, one_line, tokens
+from prodsafe.migrations.lint.sqltext import clauses, one_line, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,16 @@ class Command:
     source: str
     start: int
     end: int
+
+    @property
+    def is_foreign(self) -> bool:
+        """Its rows are another server's, which checks nothing and rewrites nothing here."""
+        return self.objtype == "OBJECT_FOREIGN_TABLE" or self.table.kind == "foreign"
+
+    @property
+    def key(self) -> str:
+        """The column that its table is walked by, as SQL."""
+        return quoted(self.table.key)
 
     @property
     def text(self) -> str:
@@ -56,7 +67,7 @@ class Command:
         """What follows a word at depth 0, up to one of the stops."""
         start, end, depth = -1, self.end, 0
         for token in tokens(self.source, self.start, self.end):
-            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
+            depth += token.nesting
             if depth == 0 and start < 0 and token.word == word:
                 start = token.end
             elif depth == 0 and start >= 0 and token.word in stops and self.text_from(start, token.start):

@@ -42,10 +42,14 @@ def _finding_text(finding: Finding) -> str:
 
 def _summary(report: Report) -> str:
     counts = Counter(each.severity for each in report.findings)
-    told = ", ".join(f"{counts[name]} {name}{'s' if counts[name] != 1 else ''}" for name in _LEVELS if counts[name])
-    seen = f"{report.files} file{'s' if report.files != 1 else ''}, {report.statements} statements"
+    told = ", ".join(_counted(counts[name], name) for name in _LEVELS if counts[name])
+    seen = f"{_counted(report.files, 'file')}, {_counted(report.statements, 'statement')}"
     allowed = f"; {report.allowed} allowed by a directive" if report.allowed else ""
     return f"{told or 'no hazard'} in {seen}{allowed}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def as_dict(report: Report) -> dict[str, object]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from prodsafe.migrations.lint.nodes import find, shown, strings, table_of, type_of
+from prodsafe.migrations.lexer import tokens
+from prodsafe.migrations.lint.nodes import constraints_of, find, shown, strings, table_of, type_of
 from prodsafe.migrations.lint.parser import Node, Statement
-from prodsafe.migrations.lint.rules_column import constraints_of, fitted
 from prodsafe.migrations.lint.scene import Hazard, Hazards, Scene
 from prodsafe.migrations.lint.schema import Schema
-from prodsafe.migrations.lint.sqltext import one_line, quoted, tokens
+from prodsafe.migrations.lint.sqltext import one_line, quoted
 from prodsafe.migrations.lint.transactions import alone
+from prodsafe.migrations.lint.wording import fitted
 
 LONGEST_NAME_BYTES = 63
 

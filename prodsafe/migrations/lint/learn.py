@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from prodsafe.migrations.lint.command import Command
+from prodsafe.migrations.lexer import tokens
+from prodsafe.migrations.lint.learn_table import create_table
 from prodsafe.migrations.lint.nodes import (
     Name,
-    column,
+    columns_in,
     definition,
     dropped_name,
-    find,
     name_of,
     only,
     strings,
@@ -16,9 +16,14 @@ from prodsafe.migrations.lint.nodes import (
     type_of,
 )
 from prodsafe.migrations.lint.parser import Node, Statement
-from prodsafe.migrations.lint.rules_column import constraints_of
-from prodsafe.migrations.lint.schema import UNKNOWN, Column, Constraint, Function, Index, Schema, Table, UserType
-from prodsafe.migrations.lint.types import SERIALS
+from prodsafe.migrations.lint.schema import (
+    NO_TABLE,
+    Function,
+    Index,
+    Schema,
+    Table,
+    UserType,
+)
 
 
 def learn(schema: Schema, statement: Statement) -> None:
@@ -26,147 +31,15 @@ def learn(schema: Schema, statement: Statement) -> None:
     learner = _LEARNERS.get(statement.kind)
     if learner is not None:
         learner(schema, statement.node)
+    if "sql_body" in statement.node:
+        schema.functions[name_of(strings(statement.node.get("funcname")))].body = _atomic_body(statement.text)
 
 
-def _create_table(schema: Schema, node: Node) -> None:
-    relation = node.get("relation", {})
-    name = table_of(relation)
-    if node.get("if_not_exists") and schema.knows(name):
-        return
-    table = Table(name, complete=True, born=schema.file, temporary=relation.get("relpersistence") == "t")
-    schema.tables[name] = table
-    spec = node.get("partspec")
-    if spec:
-        table.partitioned = True
-        table.partition_key = tuple(
-            each.get("PartitionElem", {}).get("name", "") for each in spec.get("partParams", [])
-        )
-    for parent in node.get("inhRelations", []):
-        _inherit(schema, table, table_of(parent.get("RangeVar", {})))
-    for element in node.get("tableElts", []):
-        kind, fields = only(element)
-        if kind == "ColumnDef":
-            add_column(schema, table, fields)
-        elif kind == "Constraint":
-            add_constraint(schema, table, fields)
-        elif kind == "TableLikeClause":
-            _inherit(schema, table, table_of(fields.get("relation", {})))
-
-
-def _inherit(schema: Schema, table: Table, parent: Name) -> None:
-    known = schema.tables.get(parent)
-    table.complete = table.complete and known is not None and known.complete
-    for each in known.columns.values() if known else ():
-        table.columns[each.name] = Column(
-            each.name, each.type, each.not_null, each.default, each.unknown_default, each.generated, born=schema.file
-        )
-
-
-def add_column(schema: Schema, table: Table, definition: Node) -> None:
-    name = definition.get("colname", "")
-    inline, kind = constraints_of(definition), type_of(definition.get("typeName"))
-    default = inline.get("DEFAULT", {}).get("raw_expr")
-    serial = kind is not None and kind.name in SERIALS
-    table.columns[name] = Column(
-        name,
-        kind,
-        not_null=serial or bool({"NOTNULL", "PRIMARY", "IDENTITY"} & set(inline)),
-        default=default,
-        unknown_default=serial,
-        generated="GENERATED" in inline,
-        identity="IDENTITY" in inline,
-        born=schema.file,
-    )
-    for each in ("UNIQUE", "PRIMARY", "CHECK", "FOREIGN"):
-        if each in inline:
-            add_constraint(schema, table, {**inline[each], "keys": [{"String": {"sval": name}}]})
-
-
-_KINDS = {"CHECK": "check", "FOREIGN": "foreign", "UNIQUE": "unique", "PRIMARY": "primary", "EXCLUSION": "exclusion",
-          "NOTNULL": "notnull"}  # fmt: skip
-_SUFFIXES = {
-    "check": "check",
-    "foreign": "fkey",
-    "unique": "key",
-    "primary": "pkey",
-    "exclusion": "excl",
-    "notnull": "not_null",
-}
-
-
-def add_constraint(schema: Schema, table: Table, node: Node) -> None:
-    kind = _KINDS.get(node.get("contype", "").removeprefix("CONSTR_"), "")
-    if not kind:
-        return
-    columns = tuple(strings(node.get("keys") or node.get("fk_attrs")))
-    if "indexname" in node:
-        index = schema.index_named(table.name[0], node["indexname"])
-        columns = index.columns if index is not None else ()
-    if kind == "check":
-        columns = tuple(dict.fromkeys(column({"ColumnRef": ref}) for _, ref in find(node.get("raw_expr"), "ColumnRef")))
-    given = [] if kind == "primary" else [*columns] if kind != "check" else [*columns[:1]] if len(columns) == 1 else []
-    name = node.get("conname") or "_".join([table.name[1], *given, _SUFFIXES[kind]])
-    table.constraints[name] = Constraint(
-        name, kind, columns, node.get("raw_expr"), valid=not node.get("skip_validation"), born=schema.file
-    )
-    if kind in ("unique", "primary", "exclusion"):
-        schema.indexes[table.name[0], name] = Index(
-            (table.name[0], name),
-            table.name,
-            columns,
-            unique=kind != "exclusion",
-            primary=kind == "primary",
-            born=schema.file,
-        )
-    if kind == "primary" or (kind == "notnull" and not node.get("skip_validation")):
-        for each in columns:
-            table.columns.setdefault(each, Column(each)).not_null = True
-
-
-def learn_command(schema: Schema, command: Command) -> None:
-    """One command of an ALTER TABLE."""
-    table, node = command.table, command.node
-    name, body = node.get("name", ""), node.get("def", {})
-    match command.subtype:
-        case "AT_AddColumn":
-            fields = body.get("ColumnDef", {})
-            if not (node.get("missing_ok") and fields.get("colname") in table.columns):
-                add_column(schema, table, fields)
-        case "AT_DropColumn":
-            table.columns.pop(name, None)
-            for key in [key for key, each in table.constraints.items() if name in each.columns]:
-                del table.constraints[key]
-        case "AT_AlterColumnType":
-            _column(table, name).type = type_of(body.get("ColumnDef", {}).get("typeName"))
-        case "AT_SetNotNull":
-            _column(table, name).not_null = True
-        case "AT_DropNotNull":
-            known = _column(table, name)
-            known.not_null, known.born = False, max(known.born, 0)
-        case "AT_ColumnDefault":
-            known = _column(table, name)
-            known.default, known.unknown_default = node.get("def"), False
-        case "AT_AddIdentity":
-            _column(table, name).identity = True
-        case "AT_AddConstraint":
-            add_constraint(schema, table, body.get("Constraint", {}))
-        case "AT_DropConstraint":
-            table.constraints.pop(name, None)
-            schema.indexes.pop((table.name[0], name), None)
-        case "AT_ValidateConstraint":
-            _validated(table, name)
-
-
-def _column(table: Table, name: str) -> Column:
-    return table.columns.setdefault(name, Column(name, unknown_default=True))
-
-
-def _validated(table: Table, name: str) -> None:
-    known = table.constraints.get(name)
-    if known is None:  # an earlier file that nobody showed made it
-        table.constraints[name] = Constraint(name, "validated", valid=True, born=UNKNOWN)
-        return
-    known.valid = True
+def _atomic_body(text: str) -> str:
+    """What stands between BEGIN ATOMIC and END; "" for RETURN, which is an expression."""
+    words = list(tokens(text))
+    begins = [n for n, one in enumerate(words[:-1]) if one.word == "begin" and words[n + 1].word == "atomic"]
+    return text[words[begins[0] + 1].end : words[-1].start] if begins else ""
 
 
 def _create_index(schema: Schema, node: Node) -> None:
@@ -175,8 +48,15 @@ def _create_index(schema: Schema, node: Node) -> None:
     name = (table[0], node.get("idxname") or "_".join([table[1], *filter(None, columns), "idx"]))
     if node.get("if_not_exists") and name in schema.indexes:
         return
+    computed = [each.get("IndexElem", {}).get("expr") for each in node.get("indexParams", [])]
     schema.indexes[name] = Index(
-        name, table, columns, bool(node.get("unique")), partial="whereClause" in node, born=schema.file
+        name,
+        table,
+        columns,
+        columns_in([computed, node.get("whereClause")]),
+        bool(node.get("unique")),
+        partial="whereClause" in node,
+        born=schema.file,
     )
 
 
@@ -274,7 +154,7 @@ def _sequence(schema: Schema, node: Node) -> None:
 
 def _foreign_table(schema: Schema, node: Node) -> None:
     base: Node = node["base"]
-    _create_table(schema, base)
+    create_table(schema, base)
     name = table_of(base.get("relation", {}))
     if name in schema.tables:
         schema.tables[name].kind = "foreign"
@@ -335,11 +215,21 @@ def _schema(schema: Schema, node: Node) -> None:
         kind, fields = only(element)
         if kind == "CreateStmt":
             relation = {"schemaname": name, **fields.get("relation", {})}
-            _create_table(schema, {**fields, "relation": relation})
+            create_table(schema, {**fields, "relation": relation})
 
 
 def _trigger(schema: Schema, node: Node) -> None:
     schema.triggers[table_of(node.get("relation", {})), node.get("trigname", "")] = schema.file
+
+
+def _event_trigger(schema: Schema, node: Node) -> None:
+    schema.triggers[NO_TABLE, node.get("trigname", "")] = schema.file
+
+
+def _aggregate(schema: Schema, node: Node) -> None:
+    if node.get("kind") == "OBJECT_AGGREGATE":
+        name = name_of(strings(node.get("defnames")))
+        schema.functions[name] = Function(name, "aggregate", "immutable", born=schema.file)
 
 
 def _policy(schema: Schema, node: Node) -> None:
@@ -347,7 +237,7 @@ def _policy(schema: Schema, node: Node) -> None:
 
 
 _LEARNERS = {
-    "CreateStmt": _create_table,
+    "CreateStmt": create_table,
     "CreateTableAsStmt": _create_as,
     "SelectStmt": _select,
     "CreateForeignTableStmt": _foreign_table,
@@ -366,5 +256,7 @@ _LEARNERS = {
     "CreateRangeStmt": _range,
     "CreateSchemaStmt": _schema,
     "CreateTrigStmt": _trigger,
+    "CreateEventTrigStmt": _event_trigger,
+    "DefineStmt": _aggregate,
     "CreatePolicyStmt": _policy,
 }

@@ -10,7 +10,8 @@ from prodsafe.migrations.files import VERBS
 from prodsafe.migrations.lint import rules_table
 from prodsafe.migrations.lint.categories import CATEGORIES, COMPATIBILITY, NOTE
 from prodsafe.migrations.lint.findings import Finding
-from prodsafe.migrations.lint.learn import learn, learn_command
+from prodsafe.migrations.lint.learn import learn
+from prodsafe.migrations.lint.learn_table import learn_command
 from prodsafe.migrations.lint.options import Options, Report, SqlFile
 from prodsafe.migrations.lint.parser import Parsed, parse
 from prodsafe.migrations.lint.scene import Hazard, bare_scene

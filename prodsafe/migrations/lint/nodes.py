@@ -107,6 +107,11 @@ def column(node: Node | None) -> str:
     return names[-1] if names else ""
 
 
+def columns_in(node: Any) -> frozenset[str]:
+    """The names of the columns that an expression, or several, refer to."""
+    return frozenset(column({"ColumnRef": each}) for _, each in find(node, "ColumnRef"))
+
+
 def operator(expression: Node) -> str:
     names = strings(expression.get("name"))
     return names[-1] if names else ""
@@ -122,6 +127,24 @@ def conjuncts(node: Node | None) -> Iterator[Node]:
             stack += reversed(fields.get("args", []))
         else:
             yield each
+
+
+def proves_not_null(expression: Node | None, name: str) -> bool:
+    """Whether a CHECK of this expression cannot hold where the column is NULL."""
+    for part in conjuncts(expression):
+        kind, fields = only(part)
+        if kind == "NullTest" and fields.get("nulltesttype") == "IS_NOT_NULL" and column(fields.get("arg")) == name:
+            return True
+    return False
+
+
+def constraints_of(definition: Node) -> dict[str, Node]:
+    """The inline constraints of a column, by kind without CONSTR_."""
+    found: dict[str, Node] = {}
+    for each in definition.get("constraints", []):
+        constraint = each.get("Constraint", {})
+        found.setdefault(constraint.get("contype", "").removeprefix("CONSTR_"), constraint)
+    return found
 
 
 def option(options: Sequence[Node] | None, name: str) -> bool:
@@ -159,7 +182,14 @@ class Type:
     def key(self) -> Name:
         return self.schema or DEFAULT_SCHEMA, self.name
 
+    def __str__(self) -> str:
+        """As SQL; built-in types by their internal names, which every PostgreSQL takes."""
+        mods = f"({', '.join(map(str, self.mods))})" if self.mods else ""
+        name = self.name if self.name in _WRITTEN_BARE else shown([*filter(None, [self.schema]), self.name])
+        return f"{name}{mods}{'[]' if self.array else ''}"
 
+
+_WRITTEN_BARE = frozenset({"bit", "interval", "numeric", "time", "timestamp", "varchar"})  # reserved, but as types
 _SAME = {
     "int": "int4", "integer": "int4", "bigint": "int8", "smallint": "int2", "boolean": "bool", "decimal": "numeric",
     "real": "float4", "serial4": "serial", "serial8": "bigserial", "serial2": "smallserial", "char": "char",

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prodsafe.migrations.lint.sqltext import pieces, tokens
+from prodsafe.migrations.lexer import cut, tokens
 
 Node = dict[str, Any]
 MISSING = "postgast is not installed; install it with: pip install 'prodsafe[migrate]'"
@@ -76,7 +76,8 @@ def parse(sql: str) -> Parsed:
 def _parse_by_pieces(sql: str) -> Parsed:
     statements: list[Statement] = []
     errors: list[Unparsable] = []
-    for start, end in pieces(sql):
+    for piece in cut(sql):
+        start, end = piece[0].start, piece[-1].end
         text = sql[start:end]
         try:
             statements += _statements(tree(text), sql, text, start)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 
-from prodsafe.migrations.lint.nodes import column, conjuncts, constant, find, only, operator
+from prodsafe.migrations.lint.nodes import column, columns_in, conjuncts, constant, only, operator
 from prodsafe.migrations.lint.parser import Node
 from prodsafe.migrations.lint.sqltext import literal, quoted
 
@@ -21,7 +21,9 @@ Limit = tuple[str, str | None]  # operator and constant; None for a value that i
 def proves_bounds(checks: Iterable[Node | None], bound: Node, keys: Sequence[str]) -> bool:
     """Whether validated CHECKs imply the bounds. keys: the partition key's columns, empty where it is not known."""
     parts = [part for check in checks for part in conjuncts(check) if only(part)[0] != "NullTest"]
-    used = {column({"ColumnRef": ref}) for _, ref in find(parts, "ColumnRef")}
+    if all(keys):  # an OR with another column bounds nothing
+        parts = [part for part in parts if not keys or columns_in(part) <= set(keys)]
+    used = columns_in(parts)
     wanted = [key for key in keys if key] or sorted(used)
     return any(_implies(parts, bound, key) for key in wanted if key in used)
 

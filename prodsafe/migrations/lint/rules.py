@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prodsafe.migrations.lint import rules_data, rules_index, rules_names, rules_server
+from prodsafe.migrations.lint import rules_data, rules_domain, rules_index, rules_names, rules_partition, rules_server
 from prodsafe.migrations.lint.parser import Node
 from prodsafe.migrations.lint.scene import Hazards, Scene
 
 Rule = Callable[[Scene, Node], Hazards]
+
+
+def _create_table(scene: Scene, node: Node) -> Hazards:
+    yield from rules_server.create_table(scene, node)
+    yield from rules_partition.create_partition(scene, node)
+
+
 RULES: dict[str, Rule] = {
-    "CreateStmt": rules_server.create_table,
+    "CreateStmt": _create_table,
     "IndexStmt": rules_index.create_index,
     "ReindexStmt": rules_index.reindex,
     "RefreshMatViewStmt": rules_index.refresh,
@@ -41,7 +48,7 @@ RULES: dict[str, Rule] = {
     "VacuumStmt": rules_server.vacuum,
     "ClusterStmt": rules_server.cluster,
     "AlterTableMoveAllStmt": rules_server.move_all,
-    "AlterDomainStmt": rules_server.alter_domain,
+    "AlterDomainStmt": rules_domain.alter_domain,
     "ExplainStmt": rules_data.explain,
     "VariableSetStmt": rules_server.set_variable,
     "AlterEventTrigStmt": rules_server.event_trigger,

@@ -3,11 +3,12 @@
 # ruff: noqa: S608 - the SQL of a mend is shown to a person and never run
 from __future__ import annotations
 
+from prodsafe.migrations.lexer import tokens
 from prodsafe.migrations.lint.bounds import Rows, cte_bounds, few_written
 from prodsafe.migrations.lint.nodes import find, only, option, shown, strings, table_of
 from prodsafe.migrations.lint.parser import Node
 from prodsafe.migrations.lint.scene import BLOCKS_WRITES, LOCK_NAMES, Hazards, Scene, in_batches, steps
-from prodsafe.migrations.lint.sqltext import one_line, quoted, tokens
+from prodsafe.migrations.lint.sqltext import one_line, quoted
 
 WRITES = ("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
 _VERBS = {
@@ -43,14 +44,17 @@ def writes(scene: Scene, kind: str, node: Node) -> Hazards:
 def _batched(scene: Scene, kind: str, node: Node) -> str:
     """The same statement, for one window of keys at a time."""
     relation = node["relation"]
+    key = scene.key(relation)
     if kind not in ("UpdateStmt", "DeleteStmt") or kind != scene.statement.kind:
-        return steps((in_batches(shown(relation)), "-- the same, its rows bounded by WHERE id BETWEEN 1 AND 1000"))
+        return steps(
+            (in_batches(shown(relation), key), f"-- the same, its rows bounded by WHERE {key} BETWEEN 1 AND 1000")
+        )
     others = node.get("fromClause") or node.get("usingClause")
     alias = relation.get("alias", {}).get("aliasname", relation.get("relname", ""))
-    window = f"{quoted(alias)}.id" if others else "id"
+    window = f"{quoted(alias)}.{key}" if others else key
     before, where = _around_where(scene.statement.text)
     condition = f"{window} BETWEEN 1 AND 1000" + (f" AND ({where})" if where else "")
-    return steps((in_batches(shown(relation)), f"{before} WHERE {condition};"))
+    return steps((in_batches(shown(relation), key), f"{before} WHERE {condition};"))
 
 
 def _around_where(text: str) -> tuple[str, str]:
@@ -82,12 +86,15 @@ def truncate(scene: Scene, node: Node) -> Hazards:
     relations = [each["RangeVar"] for each in node.get("relations", []) if "RangeVar" in each]
     existing = [each for each in relations if not scene.is_new(each)]
     for relation in existing:
+        key = scene.key(relation)
         yield scene.hazard(
             "truncate",
             f"TRUNCATE removes every row of {shown(relation)} at once under ACCESS EXCLUSIVE: readers and writers wait,"
             " and an older worker finds its data gone.",
             at=scene.offset(relation.get("location")) if scene.at is None else None,
-            mend=steps((in_batches(shown(relation)), f"DELETE FROM {shown(relation)} WHERE id BETWEEN 1 AND 1000;")),
+            mend=steps(
+                (in_batches(shown(relation), key), f"DELETE FROM {shown(relation)} WHERE {key} BETWEEN 1 AND 1000;")
+            ),
         )
     if existing and node.get("behavior") == "DROP_CASCADE":
         names = ", ".join(shown(each) for each in existing)

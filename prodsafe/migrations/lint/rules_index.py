@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from prodsafe.migrations.lint.nodes import dropped_name, name_of, option, shown, table_of
+from prodsafe.migrations.lexer import tokens
+from prodsafe.migrations.lint.nodes import dropped_name, name_of, only, option, shown, table_of
 from prodsafe.migrations.lint.parser import Node
-from prodsafe.migrations.lint.rules_column import fitted
 from prodsafe.migrations.lint.scene import NEXT, NOW, Hazards, Scene, steps
 from prodsafe.migrations.lint.schema import UNKNOWN, Table
-from prodsafe.migrations.lint.sqltext import one_line, tokens
+from prodsafe.migrations.lint.sqltext import one_line, quoted
+from prodsafe.migrations.lint.wording import fitted
 
 
 def create_index(scene: Scene, node: Node) -> Hazards:
@@ -118,8 +119,18 @@ def reindex(scene: Scene, node: Node) -> Hazards:
         " use the index (ACCESS EXCLUSIVE on it).".replace("  ", " "),
         mend="-- system catalogs cannot be rebuilt CONCURRENTLY: only in a maintenance window"
         if kind == "SYSTEM"
-        else f"REINDEX {kind} CONCURRENTLY{f' {target}' if target else ''};",
+        else f"REINDEX {_other_options(node)}{kind} CONCURRENTLY{f' {target}' if target else ''};",
     )
+
+
+def _other_options(node: Node) -> str:
+    """(VERBOSE, TABLESPACE x), without CONCURRENTLY."""
+    told = []
+    for each in node.get("params", []):
+        name, value = each["DefElem"].get("defname", ""), only(each["DefElem"].get("arg", {}))[1].get("sval")
+        if name != "concurrently":
+            told.append(name.upper() + (f" {quoted(value)}" if name == "tablespace" and value else ""))
+    return f"({', '.join(told)}) " if told else ""
 
 
 def _new_index(scene: Scene, relation: Node) -> bool:

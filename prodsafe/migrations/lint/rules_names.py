@@ -3,10 +3,11 @@
 # ruff: noqa: S608 - the SQL of a mend is shown to a person and never run
 from __future__ import annotations
 
-from prodsafe.migrations.lint.nodes import Name, dropped_name, name_of, shown, table_of
+from prodsafe.migrations.lint.nodes import Name, Type, dropped_name, name_of, shown, table_of
 from prodsafe.migrations.lint.parser import Node
 from prodsafe.migrations.lint.rules_index import drop_index
 from prodsafe.migrations.lint.scene import CONTRACT, NOW, Hazards, Scene, in_batches, steps
+from prodsafe.migrations.lint.schema import NO_TABLE
 from prodsafe.migrations.lint.sqltext import literal, one_line, quoted
 
 _DROPS = {  # the object's kind: category, what it is called
@@ -17,7 +18,8 @@ _DROPS = {  # the object's kind: category, what it is called
     "PROCEDURE": ("drop-function", "procedure"), "ROUTINE": ("drop-function", "routine"),
     "AGGREGATE": ("drop-function", "aggregate"), "EXTENSION": ("drop-function", "extension, with its functions and"
                                                                                 " types,"),
-    "TRIGGER": ("drop-trigger", "trigger"), "POLICY": ("rls-change", "policy"),
+    "TRIGGER": ("drop-trigger", "trigger"), "EVENT_TRIGGER": ("drop-trigger", "event trigger"),
+    "POLICY": ("rls-change", "policy"),
 }  # fmt: skip
 _LOST = {
     "drop-table": "its rows are gone, and every query of an older worker that names it fails",
@@ -79,6 +81,8 @@ def _made_here(scene: Scene, kind: str, parts: list[str]) -> bool:
         case "TRIGGER" | "POLICY" | "RULE":
             table = name_of(parts[:-1])
             return schema.is_new(table) or schema.triggers.get((table, parts[-1] if parts else "")) == file
+        case "EVENT_TRIGGER":
+            return schema.triggers.get((NO_TABLE, name[1])) == file
         case "INDEX":
             index = schema.indexes.get(name)
             return index is not None and (index.born == file or schema.is_new(index.table))
@@ -139,9 +143,10 @@ def rename(scene: Scene, node: Node) -> Hazards:
     if relation and (scene.is_new(relation) or table_of(relation) in scene.schema.indexes):
         return
     if kind in ("COLUMN", "ATTRIBUTE"):
-        yield from _rename_column(scene, relation, old, new, attribute=kind == "ATTRIBUTE")
+        of = node.get("relationType", "").removeprefix("OBJECT_")
+        yield from _rename_column(scene, relation, old, new, "TYPE" if kind == "ATTRIBUTE" else of)
     elif kind in _RENAMED_LIKE_TABLE:
-        yield from _rename_table(scene, relation, new)
+        yield from _rename_table(scene, relation, new, kind)
     elif kind == "SCHEMA" and scene.schema.schemas.get(old) != scene.schema.file:
         yield scene.hazard(
             "rename-schema",
@@ -165,28 +170,41 @@ def rename(scene: Scene, node: Node) -> Hazards:
         )
 
 
-def _rename_column(scene: Scene, relation: Node, old: str, new: str, *, attribute: bool) -> Hazards:
+def _rename_column(scene: Scene, relation: Node, old: str, new: str, of: str) -> Hazards:
+    """of: the kind of relation."""
     known = scene.schema.tables.get(table_of(relation))
     if known and old in known.columns and known.columns[old].born == scene.schema.file:
         return
-    table = shown(relation)
+    kind = known.columns[old].type if known and old in known.columns else None
     yield scene.hazard(
         "rename-column",
-        f"Every query of an older worker that names {table}.{quoted(old)} fails from this moment.",
-        mend=f"-- a new type beside it: composite types have no views\nALTER TYPE {table} ADD ATTRIBUTE"
-             f" {quoted(new)} text;"
-        if attribute
-        else steps(
-            (NOW, f"ALTER TABLE {table} ADD COLUMN {quoted(new)} /* the type of {quoted(old)} */ text;"),
-            ("in the same file", f"-- a trigger that keeps {quoted(old)} and {quoted(new)} equal"),
-            (in_batches(table),
-             f"UPDATE {table} SET {quoted(new)} = {quoted(old)} WHERE id BETWEEN 1 AND 1000;"),
-            (CONTRACT, f"ALTER TABLE {table} DROP COLUMN {quoted(old)};"),
-        ),
-    )  # fmt: skip
+        f"Every query of an older worker that names {shown(relation)}.{quoted(old)} fails from this moment.",
+        mend=_renamed_beside(relation, quoted(old), quoted(new), of)
+        or _renamed_in_steps(shown(relation), quoted(old), quoted(new), kind, scene.key(relation)),
+    )
 
 
-def _rename_table(scene: Scene, relation: Node, new: str) -> Hazards:
+def _renamed_beside(relation: Node, old: str, new: str, of: str) -> str:
+    """For what is no table."""
+    name = shown(relation)
+    return {
+        "TYPE": f"-- a new type beside it: composite types have no views\nALTER TYPE {name} ADD ATTRIBUTE {new} text;",
+        "VIEW": f"-- CREATE OR REPLACE VIEW {name} with {old} AS {new} last; {old} goes in a contract file",
+        "MATVIEW": f"-- a second materialized view with {new}; {name} goes in a contract file",
+    }.get(of, "")
+
+
+def _renamed_in_steps(table: str, old: str, new: str, kind: Type | None, key: str) -> str:
+    same = str(kind) if kind else f"/* the type of {old} */ text"
+    return steps(
+        (NOW, f"ALTER TABLE {table} ADD COLUMN {new} {same};"),
+        ("in the same file", f"-- a trigger that keeps {old} and {new} equal"),
+        (in_batches(table, key), f"UPDATE {table} SET {new} = {old} WHERE {key} BETWEEN 1 AND 1000;"),
+        (CONTRACT, f"ALTER TABLE {table} DROP COLUMN {old};"),
+    )
+
+
+def _rename_table(scene: Scene, relation: Node, new: str, kind: str) -> Hazards:
     if table_of(relation) in scene.remade.relations and (scene.transaction.is_open or scene.in_body):
         return  # a view takes the old name in the same transaction
     schema = relation.get("schemaname")
@@ -194,7 +212,10 @@ def _rename_table(scene: Scene, relation: Node, new: str) -> Hazards:
     yield scene.hazard(
         "rename-table",
         f"Every query of an older worker that names {shown(relation)} fails from this moment.",
-        mend=steps(
+        mend=f"-- leave its name: no view can stand for a sequence; or make {quoted(new)} beside it, further on in the"
+        " numbers, for the new worker"
+        if kind == "SEQUENCE"
+        else steps(
             ("in this file, both in its one transaction: the old name stays as a view",
              f"ALTER TABLE {shown(relation)} RENAME TO {quoted(new)};\n"
              f"CREATE VIEW {shown(relation)} AS SELECT * FROM {target};"),
@@ -219,7 +240,7 @@ def set_schema(scene: Scene, node: Node) -> Hazards:
                 (CONTRACT, f"DROP VIEW {shown(relation)};"),
             ),
         )  # fmt: skip
-    elif kind in ("TYPE", "DOMAIN", "FUNCTION", "PROCEDURE", "ROUTINE"):
+    elif kind in ("TYPE", "DOMAIN", "FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE", "EXTENSION"):
         parts = dropped_name(node.get("object", {}))
         if not _made_here(scene, kind, parts):
             yield scene.hazard(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prodsafe.migrations.lint.nodes import constant, find, name_of, only, option, shown, strings, table_of
 from prodsafe.migrations.lint.parser import Node
-from prodsafe.migrations.lint.scene import CONTRACT, NEXT, NOW, Hazards, Scene, steps
+from prodsafe.migrations.lint.scene import CONTRACT, Hazards, Scene, steps
 from prodsafe.migrations.lint.sqltext import one_line, quoted
 
 _INSTEAD_OF = 64
@@ -136,42 +136,6 @@ def move_all(scene: Scene, node: Node) -> Hazards:
         f" EXCLUSIVE.",
         mend="-- pg_repack --tablespace does it beside readers and writers, table by table",
     )
-
-
-def alter_domain(scene: Scene, node: Node) -> Hazards:
-    parts = strings(node.get("typeName"))
-    known = scene.schema.types.get(name_of(parts))
-    constraint = node.get("def", {}).get("Constraint", {})
-    if known is not None and known.born == scene.schema.file:
-        return
-    adds = node.get("subtype") == "C" and not constraint.get("skip_validation")
-    if adds or node.get("subtype") == "O":
-        text = one_line(scene.statement.text, longest=2_000)
-        name = quoted(constraint["conname"]) if "conname" in constraint else "its_name"
-        yield scene.hazard(
-            "domain-add-constraint",
-            f"It reads every table with a column of {shown(parts)}, all of them locked against writes (SHARE) until the"
-            " last one is checked.",
-            mend=steps(
-                (NOW, f"{text} NOT VALID;" if adds else f"ALTER DOMAIN {shown(parts)} ADD CONSTRAINT its_name"
-                                                        " CHECK (value IS NOT NULL) NOT VALID;"),
-                (NEXT, f"ALTER DOMAIN {shown(parts)} VALIDATE CONSTRAINT {name};"),
-            ),
-        )  # fmt: skip
-    elif node.get("subtype") == "X":
-        yield scene.hazard(
-            "drop-constraint",
-            f"From now on columns of {shown(parts)} take values that {quoted(node.get('name', ''))} refused, while"
-            " an older worker still relies on it.",
-            mend=steps((CONTRACT, f"{one_line(scene.statement.text)};")),
-        )
-    elif node.get("subtype") == "N":
-        yield scene.hazard(
-            "drop-not-null",
-            f"Columns of {shown(parts)} may be NULL from now on, which an older worker that reads them does not"
-            " expect.",
-            mend="-- first a release that reads NULL; then, in a next file, this statement",
-        )
 
 
 def alter_default_privileges(scene: Scene, node: Node) -> Hazards:

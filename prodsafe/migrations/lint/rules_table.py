@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prodsafe.migrations.lint import rules_column
+from prodsafe.migrations.lint import rules_column, rules_partition
 from prodsafe.migrations.lint.command import Command, commands
-from prodsafe.migrations.lint.nodes import column, find, shown, strings, table_of
+from prodsafe.migrations.lint.nodes import columns_in, proves_not_null, shown, strings, table_of
 from prodsafe.migrations.lint.parser import Node
-from prodsafe.migrations.lint.partition_bounds import bounds_as_check, proves_bounds
-from prodsafe.migrations.lint.rules_column import REWRITES, fitted, not_null_scan
+from prodsafe.migrations.lint.rules_added_column import add_column
+from prodsafe.migrations.lint.rules_column import not_null_scan
 from prodsafe.migrations.lint.scene import (
     CONTRACT,
     LATER,
@@ -24,13 +24,14 @@ from prodsafe.migrations.lint.scene import (
 )
 from prodsafe.migrations.lint.schema import Constraint
 from prodsafe.migrations.lint.sqltext import quoted
+from prodsafe.migrations.lint.wording import REWRITES, deferrable, fitted, made_not_null
 
 Rule = Callable[[Scene, Command], Hazards]
 
 
 def add_constraint(scene: Scene, command: Command) -> Hazards:
     node = command.node.get("def", {}).get("Constraint", {})
-    if command.is_new or command.table.kind == "foreign":
+    if command.is_new or command.is_foreign:
         return
     match node.get("contype", "").removeprefix("CONSTR_"):
         case "CHECK" if node.get("initially_valid"):
@@ -57,10 +58,10 @@ def add_constraint(scene: Scene, command: Command) -> Hazards:
                 yield from not_null_scan(scene, command, name)
 
 
-def _not_valid(command: Command, node: Node, kind: str) -> tuple[str, str]:
+def _not_valid(command: Command, node: Node, suffixes: list[str]) -> tuple[str, str]:
     """The same constraint NOT VALID, and its VALIDATE; named where the user gave no name."""
     text = command.text_from(command.start, command.end)
-    name = quoted(node["conname"]) if "conname" in node else fitted(command.name[1], [kind])
+    name = quoted(node["conname"]) if "conname" in node else fitted(command.name[1], suffixes)
     if "conname" not in node:
         text = f"ADD CONSTRAINT {name} {text.split(maxsplit=1)[1]}"
     return (
@@ -70,7 +71,8 @@ def _not_valid(command: Command, node: Node, kind: str) -> tuple[str, str]:
 
 
 def _check(scene: Scene, command: Command, node: Node) -> Hazard:
-    first, second = _not_valid(command, node, "check")
+    columns = columns_in(node.get("raw_expr"))
+    first, second = _not_valid(command, node, [*(columns if len(columns) == 1 else ()), "check"])
     return command.hazard(
         scene,
         "constraint-without-not-valid",
@@ -82,7 +84,7 @@ def _check(scene: Scene, command: Command, node: Node) -> Hazard:
 
 def _foreign(scene: Scene, command: Command, node: Node) -> Hazard:
     other = shown(node.get("pktable", {}))
-    first, second = _not_valid(command, node, "fkey")
+    first, second = _not_valid(command, node, [*strings(node.get("fk_attrs")), "fkey"])
     return command.hazard(
         scene,
         "fk-without-not-valid",
@@ -104,6 +106,7 @@ def _builds_index(scene: Scene, command: Command, node: Node) -> Hazard:
     columns = ", ".join(quoted(key) for key in keys)
     include = strings(node.get("including"))
     extra = f" INCLUDE ({', '.join(quoted(each) for each in include)})" if include else ""
+    when = deferrable(bool(node.get("deferrable")), bool(node.get("initdeferred")))
     nulls = " NULLS NOT DISTINCT" if node.get("nulls_not_distinct") else ""
     return command.hazard(
         scene,
@@ -111,9 +114,19 @@ def _builds_index(scene: Scene, command: Command, node: Node) -> Hazard:
         f"ADD {word} builds its index while ACCESS EXCLUSIVE keeps every reader and writer of {command.shown} waiting.",
         mend=steps(
             (NOW, f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {command.shown} ({columns}){extra}{nulls};"),
-            (NEXT, f"ALTER TABLE {command.shown} ADD CONSTRAINT {name} {word} USING INDEX {name};"),
+            *(
+                each
+                for key in keys
+                if primary and _may_be_null(scene, command, key)
+                for each in made_not_null(command, key)
+            ),
+            (NEXT, f"ALTER TABLE {command.shown} ADD CONSTRAINT {name} {word} USING INDEX {name}{when};"),
         ),
     )
+
+
+def _may_be_null(scene: Scene, command: Command, name: str) -> bool:
+    return scene.schema.is_not_null(command.name, name) is False
 
 
 def _primary_using(scene: Scene, command: Command, node: Node) -> Hazards:
@@ -125,8 +138,7 @@ def _primary_using(scene: Scene, command: Command, node: Node) -> Hazards:
         for name in index.columns
         if scene.schema.is_not_null(command.name, name) is False
         and not any(
-            each.valid and rules_column.proves_not_null(each.expression, name)
-            for each in command.table.constraints.values()
+            each.valid and proves_not_null(each.expression, name) for each in command.table.constraints.values()
         )
     ]
     if nullable:
@@ -213,60 +225,12 @@ def _replaced_or_needless(scene: Scene, command: Command, name: str, known: Cons
     if command.name in scene.remade.attached and (known is None or known.kind in ("check", "validated")):
         return True  # the bounds of the partition say the same from now on
     if known and known.kind == "check":
-        columns = {column(ref) for ref in _columns_of(known.expression)}
+        columns = columns_in(known.expression)
         return any(
-            scene.schema.is_not_null(command.name, each) and rules_column.proves_not_null(known.expression, each)
-            for each in columns
+            scene.schema.is_not_null(command.name, each) and proves_not_null(known.expression, each) for each in columns
         )
-    return known is None and any(
+    return (known is None or known.kind == "validated") and any(
         table == command.name and col in name and "null" in name for table, col in scene.remade.required
-    )
-
-
-def _columns_of(expression: Node | None) -> list[Node]:
-    return [{"ColumnRef": each} for _, each in find(expression, "ColumnRef")]
-
-
-def attach(scene: Scene, command: Command) -> Hazards:
-    part = command.node.get("def", {}).get("PartitionCmd", {})
-    child, bound = part.get("name", {}), part.get("bound", {})
-    if command.objtype == "OBJECT_INDEX" or scene.is_new(child) or _proven_partition(scene, command, child, bound):
-        return
-    check = fitted(child.get("relname", ""), ["bound"])
-    yield command.hazard(
-        scene,
-        "attach-partition-scan",
-        f"ATTACH PARTITION reads all of {shown(child)} under ACCESS EXCLUSIVE to see that its rows fit the bounds (and"
-        f" {command.shown}'s DEFAULT partition, if there is one), unless a validated CHECK already says so.",
-        mend=steps(
-            (
-                NOW,
-                f"ALTER TABLE {shown(child)} ADD CONSTRAINT {check}"
-                f" CHECK ({bounds_as_check(bound, command.table.partition_key)}) NOT VALID;",
-            ),
-            (NEXT, f"ALTER TABLE {shown(child)} VALIDATE CONSTRAINT {check};"),
-            (LATER, f"{command.statement_with(scene)};\nALTER TABLE {shown(child)} DROP CONSTRAINT {check};"),
-        ),
-    )
-
-
-def _proven_partition(scene: Scene, command: Command, child: Node, bound: Node) -> bool:
-    known = scene.schema.tables.get(table_of(child))
-    valid = [each for each in known.constraints.values() if each.valid] if known else []
-    checks = [each.expression for each in valid if each.kind == "check"]
-    return any(each.kind == "validated" for each in valid) or proves_bounds(checks, bound, command.table.partition_key)
-
-
-def detach(scene: Scene, command: Command) -> Hazards:
-    part = command.node.get("def", {}).get("PartitionCmd", {})
-    if part.get("concurrent") or command.is_new or scene.is_new(part.get("name", {})):
-        return
-    yield command.hazard(
-        scene,
-        "detach-not-concurrent",
-        f"DETACH PARTITION takes ACCESS EXCLUSIVE on {command.shown}: every query of every partition waits for it,"
-        " and it waits for all of them.",
-        mend=f"ALTER TABLE {command.shown} DETACH PARTITION {shown(part.get('name', {}))} CONCURRENTLY;",
     )
 
 
@@ -308,7 +272,7 @@ def row_security(scene: Scene, command: Command) -> Hazards:
 
 
 COMMANDS: dict[str, Rule] = {
-    "AT_AddColumn": rules_column.add_column,
+    "AT_AddColumn": add_column,
     "AT_AlterColumnType": rules_column.change_type,
     "AT_SetNotNull": rules_column.set_not_null,
     "AT_DropNotNull": rules_column.drop_not_null,
@@ -321,8 +285,8 @@ COMMANDS: dict[str, Rule] = {
     "AT_ValidateConstraint": validate,
     "AT_AlterConstraint": alter_constraint,
     "AT_DropConstraint": drop_constraint,
-    "AT_AttachPartition": attach,
-    "AT_DetachPartition": detach,
+    "AT_AttachPartition": rules_partition.attach,
+    "AT_DetachPartition": rules_partition.detach,
     "AT_SetTableSpace": storage,
     "AT_SetAccessMethod": storage,
     "AT_SetLogged": storage,

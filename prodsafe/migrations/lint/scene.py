@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prodsafe.migrations.lint.nodes import Name, table_of
 from prodsafe.migrations.lint.parser import Node, Statement
 from prodsafe.migrations.lint.schema import Schema
+from prodsafe.migrations.lint.sqltext import quoted
 
 SHARE_UPDATE_EXCLUSIVE, SHARE, SHARE_ROW_EXCLUSIVE, ACCESS_EXCLUSIVE = 4, 5, 6, 8
 LOCK_NAMES = {
@@ -89,6 +90,11 @@ class Scene:
     def is_new(self, relation: Node | Name) -> bool:
         return self.schema.is_new(table_of(relation) if isinstance(relation, dict) else relation)
 
+    def key(self, relation: Node) -> str:
+        """The column that a table is walked by, as SQL."""
+        known = self.schema.seen(table_of(relation))
+        return quoted(known.key) if known is not None else "id"
+
     def hazard(self, category: str, message: str, *, at: int | None = None, mend: str = "") -> Hazard:
         """at: an offset of the statement's file, its beginning by default."""
         place = self.at if self.at is not None else (self.statement.start if at is None else at)
@@ -108,9 +114,9 @@ def steps(*each: tuple[str, str]) -> str:
     return "\n".join(f"-- {where}\n{sql}" for where, sql in each)
 
 
-def in_batches(table: str) -> str:
-    """Where a mend's statement over one window of keys belongs; the key is called id, only the user knows its name."""
-    return f"in a data file, headed `batch {table} by id`, with :first and :last in place of 1 and 1000"
+def in_batches(table: str, key: str) -> str:
+    """Where a mend's statement over one window of keys belongs."""
+    return f"in a data file, headed `batch {table} by {key}`, with :first and :last in place of 1 and 1000"
 
 
 NOW, NEXT, LATER, CONTRACT = (

@@ -6,12 +6,13 @@ very file made holds no row that anybody else can see, so nothing done to it can
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from prodsafe.migrations.lint.nodes import DEFAULT_SCHEMA, Name, Type
 from prodsafe.migrations.lint.parser import Node
 
 UNKNOWN = -1  # made before anything that was read
+NO_TABLE: Name = ("", "")  # where an event trigger stands
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Index:
     name: Name
     table: Name
     columns: tuple[str, ...] = ()  # "" for an expression
+    computed_from: frozenset[str] = frozenset()  # the columns of its expressions and of its WHERE
     unique: bool = False
     partial: bool = False
     primary: bool = False
@@ -62,9 +64,16 @@ class Table:
     complete: bool = False
     partitioned: bool = False
     partition_key: tuple[str, ...] = ()
+    default_partition: Name | None = None
     temporary: bool = False
     populated: bool = True  # false: a materialized view made WITH NO DATA
     born: int = UNKNOWN
+
+    @property
+    def key(self) -> str:
+        """The column of its primary key; id where nobody here knows it, or where it has several."""
+        keys = [each.columns for each in self.constraints.values() if each.kind == "primary"]
+        return keys[0][0] if keys and len(keys[0]) == 1 else "id"
 
     def is_key(self, column: str) -> bool:
         return any(
@@ -110,6 +119,11 @@ class Schema:
         self.file += 1
         self.search_path = ""
 
+    def become(self, other: Schema) -> None:
+        """All that is known is what the other knows; everybody keeps this object."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+
     def table(self, name: Name) -> Table:
         """What is known of it; a note of an existing one where nothing is."""
         return self.seen(name) or self.tables.setdefault(name, Table(name))
@@ -132,6 +146,27 @@ class Schema:
 
     def indexes_of(self, table: Name) -> list[Index]:
         return [each for each in self.indexes.values() if each.table == table]
+
+    def recomputed_for(self, table: Name, column: str) -> str:
+        """What PostgreSQL computes again for each row when a column gets another type of the same bytes; or ""."""
+        known = self.tables.get(table)
+        for check in known.constraints.values() if known else ():
+            if check.kind == "check" and check.valid and column in check.columns:
+                return f"CHECK {check.name}"
+        return next((f"index {each.name[1]}" for each in self.indexes_of(table) if column in each.computed_from), "")
+
+    def resolved(self, kind: Type) -> Type:
+        """The type a domain is made of, through domains of domains; any other type as it is."""
+        known = self.types.get(kind.key)
+        while known is not None and known.kind == "domain" and known.base is not None and not kind.array:
+            kind = known.base
+            known = self.types.get(kind.key)
+        return kind
+
+    def is_constrained(self, kind: Type) -> bool:
+        """Whether it is a domain whose values are checked."""
+        known = self.types.get(kind.key)
+        return known is not None and known.kind == "domain" and known.constrained
 
     def index_named(self, schema: str, name: str) -> Index | None:
         return self.indexes.get((schema, name))

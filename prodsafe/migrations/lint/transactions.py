@@ -54,6 +54,11 @@ def alone(statement: Statement, schema: Schema) -> str:
             slot = definition(node.get("options"), "create_slot")
             makes = connects and (slot is None or option(node.get("options"), "create_slot"))
             return "CREATE SUBSCRIPTION" if makes else ""
+        case "AlterSubscriptionStmt":
+            kind, options = node.get("kind", ""), node.get("options")
+            refreshes = definition(options, "refresh") is None or option(options, "refresh")
+            asked = kind == "ALTER_SUBSCRIPTION_REFRESH" or (kind.endswith("_PUBLICATION") and refreshes)
+            return "ALTER SUBSCRIPTION ... REFRESH" if asked else ""
         case "IndexStmt":
             return "CREATE INDEX CONCURRENTLY" if node.get("concurrent") else ""
         case "DropStmt":
@@ -65,6 +70,8 @@ def alone(statement: Statement, schema: Schema) -> str:
             known = schema.tables.get(table_of(node["relation"])) if "relation" in node else None
             partitioned = known is not None and known.partitioned
             return f"REINDEX {kind}" if kind in ("DATABASE", "SYSTEM", "SCHEMA") or partitioned else ""
+        case "DiscardStmt":
+            return "DISCARD ALL" if node.get("target", "DISCARD_ALL") == "DISCARD_ALL" else ""
         case "VacuumStmt":
             return "VACUUM" if node.get("is_vacuumcmd") else ""
         case "ClusterStmt":
@@ -154,9 +161,15 @@ def _dropped(node: Node, schema: Schema) -> list[Lock]:
     if kind in ("TRIGGER", "POLICY", "RULE"):
         return [(name_of(each[:-1]), ACCESS_EXCLUSIVE, shown(each[:-1])) for each in parts]
     if kind == "INDEX" and not node.get("concurrent"):
-        indexes = [schema.indexes.get(name_of(each)) for each in parts]
-        return [(each.table, ACCESS_EXCLUSIVE, shown(each.table)) for each in indexes if each is not None]
+        return [_table_of_index(each, schema) for each in parts]
     return []
+
+
+def _table_of_index(parts: list[str], schema: Schema) -> Lock:
+    known = schema.indexes.get(name_of(parts))
+    if known is None:  # its table has a name that nobody here knows
+        return name_of(parts), ACCESS_EXCLUSIVE, f"the table of {shown(parts)}"
+    return known.table, ACCESS_EXCLUSIVE, shown(known.table)
 
 
 def locks_of_command(command: Command, schema: Schema) -> list[Lock]:

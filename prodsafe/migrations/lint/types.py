@@ -12,7 +12,8 @@ from prodsafe.migrations.lint.parser import Node
 
 SERIALS = {"serial": "int4", "bigserial": "int8", "smallserial": "int2"}
 _BINARY_COERCIBLE = {
-    ("varchar", "text"), ("text", "varchar"), ("cidr", "inet"), ("xml", "text"), ("int4", "oid"), ("oid", "int4"),
+    ("varchar", "text"), ("text", "varchar"), ("cidr", "inet"), ("xml", "text"), ("bit", "varbit"),
+    *((one, other) for one in ("int4", "oid", "regclass") for other in ("int4", "oid", "regclass")),
 }  # fmt: skip
 _SORTED_ANEW = {
     ("citext", "text"),
@@ -21,7 +22,14 @@ _SORTED_ANEW = {
     ("varchar", "citext"),
 }  # indexes are rebuilt
 _GROWING = ("varchar", "varbit", "time", "timetz", "timestamp", "timestamptz", "interval")
-_FINEST = {"time": 6, "timetz": 6, "timestamp": 6, "timestamptz": 6}  # digits of a second where the type names none
+# digits of a second where the type names none
+_FINEST = {
+    "time": 6,
+    "timetz": 6,
+    "timestamp": 6,
+    "timestamptz": 6,
+    "interval": 6,
+}  # digits of a second where the type names none
 _STABLE = """
     now transaction_timestamp statement_timestamp current_database current_schema current_setting current_user
     session_user user pg_backend_pid txid_current pg_current_xact_id inet_client_addr version to_char to_date
@@ -53,8 +61,10 @@ def keeps_rows(old: Type, new: Type, *, utc: bool = False, indexed: bool = False
     """
     if old == new:
         return True
-    if old.array or new.array or old.schema or new.schema:
+    if old.schema or new.schema:
         return False
+    if old.array or new.array:
+        return old.array and new.array and old.name == new.name and not new.mods  # a limit is put to each element
     if old.name == new.name == "numeric":
         return not new.mods or (len(old.mods) > 0 and _grows(old.mods[0], new.mods[0]) and _scale(old) == _scale(new))
     if {old.name, new.name} == {"timestamp", "timestamptz"}:

@@ -1,19 +1,19 @@
-"""Whole processes: run to their end, with what they cost, and the databases that they work on. [E]"""
+"""Whole processes: run to their end, with what they cost. [E]"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterable
+import sysconfig
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
-from lease_parts.pairs import Work
-from psycopg import sql
+from common.pairs import Work
 
-from migrate_parts.tools import Command
-
+SCRIPTS = Path(sysconfig.get_path("scripts"))  # where the commands of installed packages are
 # A process of its own between us and the measured one: what Linux reports of a child is at least what its parent had.
 METER = """
 import os, resource, sys
@@ -24,11 +24,27 @@ sys.exit(code)
 """
 
 
+class Command(NamedTuple):
+    """A program with its arguments, and the environment that it runs in."""
+
+    arguments: Sequence[str]
+    environ: Mapping[str, str]
+
+
 class Usage(NamedTuple):
     """CPU seconds, user and system; peak of resident memory in MiB."""
 
     cpu_seconds: float
     peak_mib: float
+
+
+def python(code: str, url: str, *arguments: str) -> Command:
+    """This Python with the code, its arguments, and the address in DATABASE_URL."""
+    return Command([sys.executable, "-c", code, *arguments], environment(url))
+
+
+def environment(url: str) -> dict[str, str]:
+    return {**os.environ, "DATABASE_URL": url}
 
 
 def run(command: Command, *, expected: Collection[int] = (0,)) -> str:
@@ -47,19 +63,3 @@ def usage(command: Command) -> Usage:
     metered = Command([sys.executable, "-I", "-S", "-c", METER, *command.arguments], command.environ)
     cpu, kibibytes = run(metered).splitlines()[-1].split()  # ru_maxrss as Linux counts it
     return Usage(float(cpu), int(kibibytes) / 1024)
-
-
-def make_databases(url: str, names: Iterable[str]) -> None:
-    """Empty ones; and a checkpoint, so that what they cost is not paid while something is measured."""
-    with psycopg.connect(url, autocommit=True) as conn:
-        for name in names:
-            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        conn.execute("CHECKPOINT")
-
-
-def require_tables(url: str, count: int) -> None:
-    """Raises RuntimeError unless the database holds exactly so many of the tables that the bench's files make."""
-    with psycopg.connect(url) as conn:
-        row = conn.execute(r"SELECT count(*) FROM pg_tables WHERE tablename LIKE 'bench\_%'").fetchone()
-    if row != (count,):
-        raise RuntimeError(f"{url.rpartition('/')[2]} has {row} tables of the bench, not {count}: nothing to compare")

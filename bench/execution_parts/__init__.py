@@ -1,0 +1,1 @@
+"""What only bench/execution.py needs."""

@@ -1,0 +1,171 @@
+"""What fails when it runs. Hazards and safe twins of each category."""
+
+from __future__ import annotations
+
+from tests.lint_cases.case import EVENTS, ORDERS, VALIDATED_2024, Twins, case
+
+TWINS: Twins = {
+    "adding-not-null-without-default": (
+        [
+            case('ALTER TABLE shop."Order" ADD COLUMN region text NOT NULL;', ORDERS),
+            case("ALTER TABLE t ADD COLUMN a text NOT NULL DEFAULT NULL::text;"),
+            case("ALTER TABLE t ADD COLUMN IF NOT EXISTS a int NOT NULL, ADD b int;"),
+            case("ALTER TABLE t ADD COLUMN a bigint NOT NULL REFERENCES o (id);"),
+            case("ALTER TABLE t ADD COLUMN a shop.state NOT NULL;", ORDERS),
+            case("DO $$ BEGIN ALTER TABLE t ADD COLUMN a int NOT NULL; END $$;"),
+        ],
+        [
+            case('ALTER TABLE shop."Order" ADD COLUMN region text NOT NULL DEFAULT \'\';', ORDERS),
+            case("ALTER TABLE t ADD COLUMN a int NOT NULL DEFAULT 0, ADD b boolean DEFAULT false NOT NULL;"),
+            case("ALTER TABLE t ADD COLUMN a int NULL, ADD COLUMN b int CONSTRAINT x NULL;"),
+            case("CREATE TABLE t (a int); ALTER TABLE t ADD COLUMN b int NOT NULL;"),
+            case("ALTER TABLE t ADD COLUMN a int; ALTER TABLE t ADD CONSTRAINT n CHECK (a IS NOT NULL) NOT VALID;"),
+            case("ALTER FOREIGN TABLE f ADD COLUMN a int NOT NULL;"),
+            case("ALTER TABLE t ADD COLUMN IF NOT EXISTS a int NOT NULL;", "CREATE TABLE t (a int NOT NULL);"),
+        ],
+    ),
+    "concurrent-in-transaction": (
+        [
+            case("BEGIN; ALTER TABLE t ADD a int; CREATE INDEX CONCURRENTLY i ON t (a); COMMIT;"),
+            case("DROP INDEX CONCURRENTLY IF EXISTS i;", transaction=True),
+            case("REINDEX TABLE CONCURRENTLY t;", transaction=True),
+            case("BEGIN; ALTER TABLE event DETACH PARTITION event_2023 CONCURRENTLY; COMMIT;", EVENTS),
+            case("BEGIN; VACUUM ANALYZE; COMMIT;"),
+            case("DISCARD ALL;", transaction=True),
+            case("REINDEX TABLE event;", EVENTS, transaction=True),
+            case("DROP TABLESPACE cold;", transaction=True),
+            case("ALTER DATABASE d SET TABLESPACE x;", transaction=True),
+            case("DROP SUBSCRIPTION s;", transaction=True),
+            case("ALTER SUBSCRIPTION s REFRESH PUBLICATION;", transaction=True),
+            case("CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p WITH (enabled = false);", transaction=True),
+            case("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN VACUUM t; END $$; SELECT f();"),
+        ],
+        [
+            case("CREATE INDEX CONCURRENTLY i ON t (a);"),
+            case("CREATE INDEX CONCURRENTLY i ON t (a); CREATE INDEX CONCURRENTLY j ON t (b);"),
+            case("BEGIN; ALTER TABLE t ADD COLUMN a int; COMMIT; CREATE INDEX CONCURRENTLY i ON t (a);"),
+            case("REFRESH MATERIALIZED VIEW CONCURRENTLY v;", transaction=True),
+            case("ANALYZE t;", transaction=True),
+            case("DISCARD PLANS;", transaction=True),
+            case("CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p WITH (connect = false);", transaction=True),
+            case("ALTER TYPE e ADD VALUE 'x';", transaction=True),
+            case("VACUUM t;", transaction=False),
+            case("ALTER TABLE p DETACH PARTITION c CONCURRENTLY;", transaction=False),
+        ],
+    ),
+    "concurrent-on-partitioned": (
+        [
+            case("CREATE INDEX CONCURRENTLY i ON event (kind);", EVENTS),
+            case('CREATE TABLE "P" (a int) PARTITION BY HASH (a); CREATE INDEX CONCURRENTLY ON "P" (a);'),
+            case("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON event (id, at);", EVENTS),
+            case("DROP INDEX CONCURRENTLY event_at;", EVENTS),
+            case("CREATE INDEX CONCURRENTLY i ON sub (a);", "CREATE TABLE top (a int) PARTITION BY LIST (a); CREATE"
+                 " TABLE sub PARTITION OF top FOR VALUES IN (1) PARTITION BY LIST (a);"),
+        ],
+        [
+            case("CREATE INDEX CONCURRENTLY i ON event_2023 (kind);", EVENTS),
+            case("CREATE INDEX i ON ONLY event (kind);", EVENTS),
+            case("CREATE INDEX CONCURRENTLY i ON event_2024 (kind);", VALIDATED_2024),
+            case("DROP INDEX CONCURRENTLY event_2023_at;", EVENTS),
+            case("REINDEX INDEX CONCURRENTLY event_at;", EVENTS),
+            case("REINDEX TABLE CONCURRENTLY event;", EVENTS),
+        ],
+    ),
+    "enum-value-used-in-same-transaction": (
+        [
+            case("ALTER TYPE shop.state ADD VALUE 'late'; ALTER TABLE shop.\"Order\" ALTER state SET DEFAULT 'late';",
+                 ORDERS),
+            case("BEGIN; ALTER TYPE e ADD VALUE IF NOT EXISTS 'x'; INSERT INTO t VALUES (1, 'x'); COMMIT;"),
+            case("ALTER TYPE e ADD VALUE 'x' BEFORE 'a'; CREATE TABLE t (a e DEFAULT 'x');"),
+            case("ALTER TYPE e ADD VALUE 'x'; ALTER TABLE t ADD CONSTRAINT c CHECK (a <> 'x') NOT VALID;"),
+            case("ALTER TYPE e ADD VALUE 'x'; CREATE INDEX i ON t (b) WHERE a = 'x'::e;", transaction=True),
+            case("ALTER TYPE e ADD VALUE 'x'; SELECT 'x'::e;"),
+        ],
+        [
+            case("ALTER TYPE shop.state ADD VALUE 'late';", ORDERS),
+            case("ALTER TYPE e ADD VALUE 'x'; COMMENT ON TYPE e IS 'with x';"),
+            case("ALTER TYPE e ADD VALUE 'x'; INSERT INTO t VALUES (1, 'y');"),
+            case("CREATE TYPE e AS ENUM ('a'); ALTER TYPE e ADD VALUE 'b'; CREATE TABLE t (a e DEFAULT 'b');"),
+            case("ALTER TYPE e ADD VALUE 'x'; ALTER TABLE t ALTER a SET DEFAULT 'x';", transaction=False),
+            case("ALTER TYPE e ADD VALUE 'x'; SELECT 'x is new' AS note;"),
+        ],
+    ),
+    "enum-add-value-in-transaction": (
+        [
+            case("BEGIN; ALTER TYPE shop.state ADD VALUE 'late'; COMMIT;", ORDERS),
+            case("START TRANSACTION; ALTER TYPE \"E\" ADD VALUE 'x' AFTER 'y'; COMMIT;"),
+            case("BEGIN; ALTER TYPE e ADD VALUE IF NOT EXISTS 'x'; COMMIT;", transaction=False),
+            case("BEGIN; CREATE TABLE t (a int); ALTER TYPE e ADD VALUE 'x'; COMMIT;"),
+            case("BEGIN ISOLATION LEVEL SERIALIZABLE; ALTER TYPE e ADD VALUE 'x'; END;"),
+        ],
+        [
+            case("ALTER TYPE shop.state ADD VALUE 'late' BEFORE 'new';", ORDERS),
+            case("ALTER TYPE e ADD VALUE 'x'; ALTER TYPE e ADD VALUE 'y';"),
+            case("ALTER TYPE e ADD VALUE IF NOT EXISTS 'x';", transaction=False),
+            case("BEGIN; CREATE TYPE e AS ENUM ('a', 'b'); COMMIT;"),
+            case("ALTER TYPE e OWNER TO o;"),
+        ],
+    ),
+    "syntax-error": (
+        [
+            case("CREATE TABLE t (a int b int);"),
+            case("ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0 NOT VALID;"),
+            case("SELECT 1;\n\\set x 1\nSELECT :x;"),
+            case("CREATE INDEX CONCURRENTLY ON t;"),
+            case("ALTER TABLE t DROP COLUMN a b;"),
+            case("SELECT $$ open"),
+            case("UPDATE t SET a = :value WHERE id = 1;"),
+            case("CREATE TABLE t (a int) ENGINE = InnoDB;"),
+            case("ALTER TABLE t MODIFY COLUMN a bigint;"),
+            case("COPY t FROM stdin;\n1\ta\n\\.\n"),
+        ],
+        [
+            case("SELECT E'it\\'s; ok', U&'d\\0061ta', $x$ \\d $x$;"),
+            case("CREATE TABLE t (a int, b text STORAGE EXTENDED, c int GENERATED ALWAYS AS (a) VIRTUAL);"),
+            case("SELECT * FROM json_table('[1]', '$[*]' COLUMNS (a int PATH '$'));"),
+            case("/* a /* nested */ comment */ SELECT 1; -- the end"),
+            case("\ufeffSELECT 1;"),
+            case("SELECT 1;;; ;"),
+            case("CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql RETURN a + 1;"),
+        ],
+    ),
+    "transaction-nesting": (
+        [
+            case("BEGIN; SELECT 1; BEGIN; SELECT 2; COMMIT; COMMIT;"),
+            case("ROLLBACK;"),
+            case("END;"),
+            case("SELECT 1; ABORT;"),
+            case("START TRANSACTION; SELECT 1; COMMIT;", transaction=True),
+            case("SELECT 1; ROLLBACK;", transaction=True),
+            case("DO $$ BEGIN DELETE FROM t WHERE id = 1; ROLLBACK; END $$;", transaction=True),
+            case("BEGIN; COMMIT; SELECT 1; COMMIT;", transaction=False),
+        ],
+        [
+            case("BEGIN; SELECT 1; END;"),
+            case("BEGIN; SELECT 1; COMMIT; BEGIN; SELECT 2; COMMIT;"),
+            case("BEGIN; SAVEPOINT a; SAVEPOINT b; ROLLBACK TO SAVEPOINT a; COMMIT;"),
+            case("SAVEPOINT a; SELECT 1; RELEASE SAVEPOINT a;", transaction=True),
+            case("DO $$ BEGIN BEGIN PERFORM 1; EXCEPTION WHEN OTHERS THEN NULL; END; END $$;", transaction=True),
+            case("CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;"),
+            case("CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;"),
+            case("BEGIN; SELECT 1; COMMIT AND NO CHAIN;"),
+        ],
+    ),
+    "uncommitted-transaction": (
+        [
+            case("BEGIN; CREATE TABLE t (a int);"),
+            case("START TRANSACTION READ WRITE; ALTER TABLE t ADD COLUMN a int;", transaction=False),
+            case("BEGIN; SELECT 1; SAVEPOINT a; ROLLBACK TO a;"),
+            case("BEGIN; SELECT 1; COMMIT; BEGIN; SELECT 2;"),
+            case("BEGIN; SELECT 1; ROLLBACK AND CHAIN; SELECT 2;"),
+        ],
+        [
+            case("BEGIN; CREATE TABLE t (a int); COMMIT;"),
+            case("BEGIN; SELECT 1; ROLLBACK;"),
+            case("BEGIN; SELECT 1; COMMIT AND CHAIN; SELECT 2; COMMIT;"),
+            case("SELECT 'BEGIN;';"),
+            case("BEGIN; SELECT 1; END TRANSACTION;"),
+            case("CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN; END';"),
+        ],
+    ),
+}  # fmt: skip
