@@ -18,6 +18,7 @@ from live.logs import get_logger
 from prodsafe.output import mask
 
 _TIMEOUT_SECONDS = 5.0
+_FAILING = 3  # alerts in a row
 _TRIES = 3
 _QUEUE_LENGTH = 100
 _LONGEST_TEXT = 1900  # Discord takes 2000 characters, Telegram 4096, Slack more
@@ -116,7 +117,13 @@ class Alerter:
         self._log = get_logger("alerts")
         self.delivered = 0
         self.failed = 0
+        self._failed_in_a_row = 0
         self.held_back = 0
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last few alerts reached nobody: from here on, nobody hears of what goes wrong."""
+        return self._failed_in_a_row >= _FAILING
 
     def alert(self, key: str, text: str, *, urgent: bool = False) -> None:
         """Queue an alert. The oldest one that waits gives way when the queue is full."""
@@ -168,6 +175,7 @@ class Alerter:
                 continue
             if status < 300:
                 self.delivered += 1
+                self._failed_in_a_row = 0
                 return
             why = f"HTTP {status}"
             if 400 <= status < 500 and status != 429:
@@ -176,6 +184,7 @@ class Alerter:
 
     def _fail(self, alert: Alert, why: str) -> None:
         self.failed += 1
+        self._failed_in_a_row += 1
         self._log.warning("alert not delivered", key=alert.key, text=alert.text, why=why)
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import assert_never
 
 from live.events import (
     Adopted,
+    Ask,
     CancelIntended,
     Corrected,
     Decided,
@@ -20,12 +22,17 @@ from live.events import (
     Event,
     ExternalFill,
     Filled,
+    FlattenDone,
     IntentApproved,
     OrderAccepted,
     OrderCancelled,
     OrderIntended,
     OrderRejected,
+    OrderResubmitted,
+    OrderShown,
     OrderUnknown,
+    Peaked,
+    PersonAsked,
     SymbolFrozen,
     SymbolThawed,
     WorkerStarted,
@@ -62,6 +69,9 @@ class Book:
     def __init__(self) -> None:
         self.positions: dict[str, Position] = {}
         self.frozen: dict[str, str] = {}
+        self.thawed_by_person: set[tuple[str, str]] = set()
+        self.flattening: dict[int, PersonAsked] = {}
+        self.last_request_id = 0
         self.decided: dict[str, datetime] = {}
         self.equity: Equity | None = None
         self.loss_streak = 0
@@ -104,6 +114,13 @@ class Book:
         orders = (order for position in recent for order in position.orders.values())
         return [order for order in orders if order.never_arrived and order.settled_at and order.settled_at >= since]
 
+    def closed_since(self, symbol: str, since: datetime) -> list[Position]:
+        """Positions of a symbol that closed since then (UTC), the last one first."""
+        closed = [
+            (each.closed_at, each) for each in self.positions.values() if each.symbol == symbol and each.closed_at
+        ]
+        return [each for at, each in sorted(closed, key=lambda pair: pair[0], reverse=True) if at >= since]
+
     def order_of(self, client_order_id: str | None, venue_order_id: str | None) -> Order | None:
         """Our order behind what the venue speaks of; fills often carry only the venue's id."""
         cid = client_order_id if client_order_id in self._position_of_order else None
@@ -119,10 +136,18 @@ class Book:
     def knows_fill(self, fill_id: str) -> bool:
         return fill_id in self._fill_ids
 
+    def exit_wanted(self, symbol: str) -> str | None:
+        """Why a person wants what is held on this symbol closed; None when nobody does."""
+        asked = next((each for each in self.flattening.values() if each.covers(symbol)), None)
+        return f"{asked.who} wants out: {asked.reason}" if asked else None
+
     def needs_haste(self) -> bool:
         """Whether something is under way that a slow look would leave naked or undecided."""
         return any(
-            position.phase is not Phase.PROTECTED or position.working(Leg.ENTRY) or _replaces_stop(position)
+            position.phase is not Phase.PROTECTED
+            or position.working(Leg.ENTRY)
+            or _replaces_stop(position)
+            or self.exit_wanted(position.symbol)
             for position in self.open_positions()
         )
 
@@ -161,6 +186,8 @@ class Book:
             case (
                 OrderRejected(client_order_id=cid)
                 | OrderUnknown(client_order_id=cid)
+                | OrderResubmitted(client_order_id=cid)
+                | OrderShown(client_order_id=cid)
                 | CancelIntended(client_order_id=cid)
                 | OrderCancelled(client_order_id=cid)
             ):
@@ -168,17 +195,38 @@ class Book:
             case Corrected(position_id=position_id, symbol=symbol):
                 self._include_late_fills(symbol, event.at)
                 self._move(position_id, event)
+            case Peaked(position_id=position_id):
+                self._move(position_id, event)
             case SymbolFrozen(symbol=symbol, reason=reason):
                 self.frozen[symbol] = reason
             case SymbolThawed(symbol=symbol):
                 self.frozen.pop(symbol, None)
             case Decided(symbol=symbol, closed_at=closed_at):
                 self.decided[symbol] = max(closed_at, self.decided.get(symbol, closed_at))
+            case PersonAsked():
+                self._obey(event)
+            case FlattenDone(request_id=request_id):
+                self.flattening.pop(request_id, None)
             case EquityObserved():
                 self.equity = _marked(self.equity, event)
             case WorkerStarted() | WorkerStopped():
                 pass
+            case _:
+                assert_never(event)
         self.last_event_at = event.at
+
+    def _obey(self, asked: PersonAsked) -> None:
+        self.last_request_id = asked.request_id
+        match asked.action:
+            case Ask.FLATTEN:
+                self.flattening[asked.request_id] = asked
+            case Ask.WITHDRAW:
+                self.flattening.clear()
+            case Ask.THAW:
+                chosen = [(symbol, reason) for symbol, reason in self.frozen.items() if asked.covers(symbol)]
+                self.thawed_by_person.update(chosen)
+                for symbol, _ in chosen:
+                    del self.frozen[symbol]
 
     def _owner(self, client_order_id: str) -> str:
         try:
@@ -233,8 +281,17 @@ def _replaces_stop(position: Position) -> bool:
     return len(position.working(Leg.STOP)) != 1
 
 
+def next_mark(equity: Equity | None, seen: Decimal, at: datetime, *, rebased: bool) -> EquityObserved:
+    """A mark that sums up all before it."""
+    bare = EquityObserved(at=at, equity_quote=seen, rebased=rebased)
+    after = _marked(equity, bare)
+    return replace(bare, peak_quote=after.peak, day_start_quote=after.day_start)
+
+
 def _marked(equity: Equity | None, event: EquityObserved) -> Equity:
     seen = event.equity_quote
+    if event.peak_quote is not None and event.day_start_quote is not None:
+        return Equity(last=seen, at=event.at, peak=event.peak_quote, day_start=event.day_start_quote)
     if equity is None or event.rebased:
         return Equity(last=seen, at=event.at, peak=seen, day_start=seen)
     same_day = event.at.date() == equity.at.date()

@@ -11,12 +11,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prodsafe.postgres import Connection
 
 _FOLLOW_SECONDS = 1.0
+FC = TypeVar("FC", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ def _not_blank(_context: click.Context, _parameter: click.Parameter, text: str) 
     return text.strip()
 
 
+def reason_option(help_text: str) -> Callable[[FC], FC]:
+    return click.option("--reason", required=True, callback=_not_blank, help=help_text)
+
+
 scope_option = click.option(
     "--scope",
     help="The account, as `status` prints it. Else ENVIRONMENT, EXCHANGE_ID and EXCHANGE_ACCOUNT name it, else it is"
@@ -67,7 +72,14 @@ scope_option = click.option(
 class _Commands(click.Group):
     """The commands below and those of other modules, which are imported when they are asked for."""
 
-    elsewhere: ClassVar = {"candles": "live.replay_cli", "paper": "live.replay_cli", "replay": "live.replay_cli"}
+    elsewhere: ClassVar = {
+        "candles": "live.replay_cli",
+        "flatten": "live.flatten_cli",
+        "paper": "live.replay_cli",
+        "replay": "live.replay_cli",
+        "settings": "live.settings_cli",
+        "thaw": "live.flatten_cli",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *self.elsewhere])
@@ -84,7 +96,7 @@ def cli() -> None:
     """Look at the worker and hold it back; replay and paper try its strategy.
 
     Needs DATABASE_URL, the worker's own database. Nothing here sends an order. `halt` stops new entries at once; open
-    positions keep their stops, and only a person clears it, with `resume`.
+    positions keep their stops, and only a person clears it, with `resume`. `flatten` asks the worker to close them.
     """
 
 
@@ -95,7 +107,7 @@ def status(scope: str | None, as_json: bool) -> int:
     """Who holds the account, is it healthy, is it protected, is it halted. Exit 0 when healthy, 1 when not."""
     from live.status import as_dict, problems
 
-    with _operator(scope).reading() as (reader, account):
+    with operator_of(scope).reading() as (reader, account):
         seen, halt, lease = reader.status(account), reader.halt(account), reader.lease(account)
     reasons = ["no worker has reported on this account"] if seen is None else problems(seen, _now())
     if as_json:
@@ -117,17 +129,17 @@ def status(scope: str | None, as_json: bool) -> int:
 
 
 @cli.command()
-@click.option("--reason", required=True, callback=_not_blank, help="Why; it is recorded and shown everywhere.")
+@reason_option("Why; it is recorded and shown everywhere.")
 @scope_option
 @json_option
 def halt(reason: str, scope: str | None, as_json: bool) -> int:
     """Set the halt latch: no new entries from the next check before a send on. Exits and stops stay."""
     from live import latch
 
-    operator = _operator(scope)
+    operator = operator_of(scope)
     with operator.reading() as (reader, account):
         before = reader.halt(account)
-    with _writing(operator.url) as connection:
+    with writing(operator.url) as connection:
         latch.set_halt(connection, account, reason=reason, who=who())
     if as_json:
         say_json({"scope": account, "halted": True, "reason": reason, "who": who(), "was_halted": before.halted})
@@ -140,20 +152,30 @@ def halt(reason: str, scope: str | None, as_json: bool) -> int:
 
 
 @cli.command()
-@click.option("--reason", required=True, callback=_not_blank, help="Why it is safe to trade again; it is recorded.")
+@reason_option("Why it is safe to trade again; it is recorded.")
 @scope_option
 @json_option
 def resume(reason: str, scope: str | None, as_json: bool) -> int:
-    """Clear the halt latch. Says what was cleared; a halt set meanwhile by somebody else is not cleared."""
+    """Clear the halt latch. Says what was cleared; a halt set meanwhile by somebody else is not cleared.
+
+    Refused while a flatten is open: what is entered next would be closed at once.
+    """
     from live import latch
 
-    operator = _operator(scope)
+    operator = operator_of(scope)
     with operator.reading() as (reader, account):
         before = reader.halt(account)
+        flattens = reader.open_flattens(account)
+    if flattens:
+        open_words = ", ".join(f"{each.request_id} by {each.who}" for each in flattens)
+        say_error(
+            f"{account}: a flatten is still open ({open_words}); wait for it, or: python -m live flatten --withdraw"
+        )
+        return ExitCode.REFUSED
     if not before.halted:
         _answer(as_json, f"{account} is not halted; nothing to clear", scope=account, cleared=None)
         return ExitCode.OK
-    with _writing(operator.url) as connection:
+    with writing(operator.url) as connection:
         cleared = latch.clear_halt(connection, account, reason=reason, who=who(), seen_id=before.id)
     if not cleared:
         say_error(f"{account}: the latch moved while you were looking; nothing was cleared. Look again: live status")
@@ -176,7 +198,7 @@ def positions(scope: str | None, as_json: bool, closed_too: bool) -> int:
     """Open positions, as the journal tells them."""
     from live.operators import POSITION_HEADS, position_row
 
-    with _operator(scope).reading() as (reader, account):
+    with operator_of(scope).reading() as (reader, account):
         book = _fold(reader, account)
     chosen = list(book.positions.values()) if closed_too else book.open_positions()
     rows = [position_row(position, _now()) for position in chosen]
@@ -192,7 +214,7 @@ def orders(scope: str | None, as_json: bool, settled_too: bool) -> int:
     """Orders that work at the venue, or whose fate is unknown."""
     from live.operators import ORDER_HEADS, order_row
 
-    with _operator(scope).reading() as (reader, account):
+    with operator_of(scope).reading() as (reader, account):
         book = _fold(reader, account)
     chosen = [order for order in book.orders.values() if settled_too or order.is_working]
     _tabulate(as_json, ORDER_HEADS, [order_row(order) for order in chosen], "no working order")
@@ -212,7 +234,7 @@ def trace(
     """What happened and why, one line per event."""
     from live.operators import trace_dict, trace_line
 
-    with _operator(scope).reading() as (reader, account):
+    with operator_of(scope).reading() as (reader, account):
         for row in _tail(reader, account, symbol=symbol, kinds=kinds, limit=limit, follow=follow):
             if as_json:
                 say_json(trace_dict(row))
@@ -245,13 +267,13 @@ def demo(keep: bool) -> int:
     return tell(keep=keep)
 
 
-def _operator(scope: str | None) -> Operator:
+def operator_of(scope: str | None) -> Operator:
     environment = this_environment()
     return Operator(environment, database_url(environment), scope)
 
 
 @contextmanager
-def _writing(url: str) -> Iterator[Connection]:
+def writing(url: str) -> Iterator[Connection]:
     """A connection that may write the latch; PostgreSQL's refusals become ours."""
     import psycopg
 
@@ -269,9 +291,10 @@ def _writing(url: str) -> Iterator[Connection]:
 
 def _fold(reader: Reader, account: str) -> Book:
     """The book of the account. Rows that cannot be read or folded are named on stderr and left out (I43)."""
+    from live.fold_rows import BULK
     from live.operators import fold_leniently
 
-    book, left_out = fold_leniently(reader.history(account))
+    book, left_out = fold_leniently(reader.history(account, leaving_out=BULK))
     for why in left_out:
         say_error(why)
     return book

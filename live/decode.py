@@ -27,6 +27,7 @@ from live.model import (
 from prodsafe.errors import ExitCode, RefusalKind, VenueUnreadable
 
 VENUE_UNREADABLE = RefusalKind("V01", "venue-unreadable", ExitCode.UNREADABLE)
+KEY_REFUSED = RefusalKind("V09", "exchange-key-refused")
 
 _HUGE = 24  # decimal digits before the point that no price, quantity or balance ever has
 
@@ -37,6 +38,17 @@ def unreadable(cause: str, seen: object = None) -> VenueUnreadable:
         VENUE_UNREADABLE.because(
             cause,
             mend="wait for the venue or look at its status page; nothing was assumed from this reply",
+            seen=None if seen is None else str(seen)[:200],
+        )
+    )
+
+
+def key_refused(cause: str, seen: object = None) -> VenueUnreadable:
+    """The refusal of a read that no waiting mends: the venue does not know the key, or does not allow it to read."""
+    return VenueUnreadable(
+        KEY_REFUSED.because(
+            cause,
+            mend="issue a new key with the rights to read and to trade, set EXCHANGE_API_KEY and EXCHANGE_API_SECRET",
             seen=None if seen is None else str(seen)[:200],
         )
     )

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from live.decode import Row, make_candle, make_ticker, one_per_symbol, unreadable
+from live.decode import Row, key_refused, make_candle, make_ticker, one_per_symbol, unreadable
 from live.model import (
     Account,
     Candle,
     Fill,
     Instrument,
+    MarginLevel,
     OrderSide,
     OrderType,
     Ticker,
@@ -25,6 +26,8 @@ from live.model import (
     VenuePosition,
 )
 from live.outcome import Reply, parse_json
+from live.outcome.kraken_futures import error_word
+from prodsafe.errors import VenueUnreadable
 
 Names = Mapping[str, str]
 """The venue's symbol in capitals -> ccxt's unified symbol, for perpetuals of the PF_ family only."""
@@ -47,6 +50,7 @@ SHAPES: Mapping[str, Shape] = {
     "openorders": Shape("openOrders"),
     "orders/status": Shape("orders"),
     "fills": Shape("fills"),
+    "cancelallordersafter": Shape("status", is_list=False),
     "charts": Shape("candles", result=False),
     "history": Shape("elements", result=False),
 }
@@ -55,18 +59,25 @@ SHAPES: Mapping[str, Shape] = {
 def read_payload(path: str, reply: Reply) -> Row:
     """The reply's object, once its HTTP code, result word and required key are as they must be (W3, trap 4.3.6)."""
     shape = SHAPES[path]
-    if not 200 <= reply.status < 300:
-        raise unreadable(f"{path}: HTTP {reply.status}", reply.body)
     try:
         row = Row(parse_json(reply.body), path)
     except ValueError as error:
-        raise unreadable(f"{path}: the body is not JSON ({error})", reply.body) from error
-    result = row.raw.get("result")
-    if (result != "success" and (shape.result or result is not None)) or row.raw.get("error") is not None:
-        raise unreadable(f"{path}: the venue answers {result!r} {row.raw.get('error')!r}", reply.body)
+        what = f"the body is not JSON ({error})" if 200 <= reply.status < 300 else f"HTTP {reply.status}"
+        raise unreadable(f"{path}: {what}", reply.body) from error
+    result, word = row.raw.get("result"), row.raw.get("error")
+    if not 200 <= reply.status < 300:
+        raise _refusal(row, f"{path}: HTTP {reply.status} {word or ''}".rstrip(), reply)
+    if (result != "success" and (shape.result or result is not None)) or word is not None:
+        raise _refusal(row, f"{path}: the venue answers {result!r} {word!r}", reply)
     if not isinstance(row.raw.get(shape.key), list if shape.is_list else dict):
         raise unreadable(f"{path}: {shape.key} is missing", reply.body)
     return row
+
+
+def _refusal(row: Row, cause: str, reply: Reply) -> VenueUnreadable:
+    """A wrong key is a refusal of its own: nothing but a new one mends it."""
+    refused = error_word(row.raw) == "authenticationError"
+    return key_refused(cause, reply.body) if refused else unreadable(cause, reply.body)
 
 
 def server_time(row: Row) -> datetime | None:
@@ -101,7 +112,7 @@ def read_instruments(payload: Row, names: Names) -> dict[str, Instrument]:
     found = {}
     for row in payload.rows("instruments"):
         symbol = names.get(row.text("symbol").upper())
-        if symbol is not None and row.raw.get("tradeable") is True and row.optional_text("lastTradingTime") is None:
+        if symbol is not None and row.flag("tradeable") and row.optional_text("lastTradingTime") is None:
             found[symbol] = _instrument(row, symbol)
     if not found:
         raise unreadable("the venue lists no tradeable perpetual")
@@ -113,8 +124,7 @@ def _instrument(row: Row, symbol: str) -> Instrument:
     if digits != digits.to_integral_value() or abs(digits) > 12:
         raise row.wrong("contractValueTradePrecision", "is no count of digits")
     step = Decimal(1).scaleb(-int(digits))
-    levels = row.rows("marginLevels")
-    margin = levels[0].positive("initialMargin") if levels else Decimal(1)
+    levels = _margin_levels(row)
     return Instrument(
         symbol=symbol,
         venue_id=row.text("symbol").upper(),
@@ -122,8 +132,21 @@ def _instrument(row: Row, symbol: str) -> Instrument:
         qty_step=step,
         min_qty=max(step, row.optional_positive("minimumTradeSize") or step),
         contract_size=row.positive("contractSize"),
-        max_leverage=1 / margin,
+        max_leverage=1 / levels[0].initial if levels else Decimal(1),
+        margin_levels=levels,
     )
+
+
+def _margin_levels(instrument: Row) -> tuple[MarginLevel, ...]:
+    """Smallest notional first; more than the whole notional as margin, or less than nothing, is refused."""
+    levels = []
+    for row in instrument.rows("marginLevels"):
+        initial, maintenance = row.positive("initialMargin"), row.positive("maintenanceMargin")
+        if not maintenance <= initial <= 1:
+            raise row.wrong("initialMargin", "is not between the maintenance margin and 1")
+        begin = row.optional_decimal("numNonContractUnits") or row.optional_decimal("contracts") or Decimal(0)
+        levels.append(MarginLevel(begin, initial, maintenance))
+    return tuple(sorted(levels, key=lambda level: level.from_notional_quote))
 
 
 def read_candles(payload: Row, symbol: str, timeframe: timedelta) -> list[Candle]:
@@ -133,13 +156,26 @@ def read_candles(payload: Row, symbol: str, timeframe: timedelta) -> list[Candle
 def read_tickers(payload: Row, names: Names, wanted: Sequence[str], read_at: datetime) -> dict[str, Ticker]:
     """The wanted symbols that are quoted; index rows share the list and are left alone (I49)."""
     found: dict[str, Ticker] = {}
-    for row in payload.rows("tickers"):
+    if not (rows := payload.rows("tickers")):
+        raise unreadable("the venue quotes nothing at all")
+    for row in rows:
         symbol = names.get(row.text("symbol").upper())
         if symbol in wanted and symbol is not None:
             ticker = make_ticker(row, symbol, read_at, mark="markPrice")
             if ticker is not None:
-                found[symbol] = ticker
+                found[symbol] = _with_terms(ticker, row, server_time(payload))
     return found
+
+
+def _with_terms(ticker: Ticker, row: Row, quoted_at: datetime | None) -> Ticker:
+    """fundingRate is absolute: quote currency that one contract pays in an hour, not a share of anything."""
+    funding = row.optional_decimal("fundingRate")
+    return replace(
+        ticker,
+        quoted_at=quoted_at,
+        funding_rate_hourly=None if funding is None else funding / ticker.mark_price,
+        suspended=row.flag("suspended"),
+    )
 
 
 # --- the account ---------------------------------------------------------------------------------------------------
@@ -170,7 +206,7 @@ def read_fills(payload: Row, names: Names, fee_rates: Mapping[str, Decimal]) -> 
 
 def _fill(row: Row, names: Names, fee_rates: Mapping[str, Decimal]) -> Fill:
     qty, price = row.positive("size"), row.positive("price")
-    rate = fee_rates["maker" if (row.optional_text("fillType") or "").lower() == "maker" else "taker"]
+    rate = fee_rates["maker" if row.text("fillType").lower() == "maker" else "taker"]
     return Fill(
         fill_id=row.text("fill_id"),
         venue_order_id=row.text("order_id"),
@@ -288,6 +324,9 @@ def _order(
         raise unreadable(f"{row.what}: an order of no size", row.raw)
     if kind is OrderType.STOP and trigger_price is None and status is VenueOrderStatus.OPEN and filled_qty == 0:
         raise unreadable(f"{row.what}: a waiting stop without a trigger price", row.raw)
+    limit_price = row.optional_positive("limitPrice")
+    if kind is OrderType.LIMIT and limit_price is None and status is VenueOrderStatus.OPEN:
+        raise unreadable(f"{row.what}: a resting limit order without its price", row.raw)
     if kind is None and status is VenueOrderStatus.OPEN:
         status = VenueOrderStatus.UNKNOWN
     return VenueOrder(
@@ -300,9 +339,20 @@ def _order(
         filled_qty=filled_qty,
         status=status,
         reduce_only=row.flag("reduceOnly"),
-        limit_price=row.optional_positive("limitPrice"),
+        limit_price=limit_price,
         trigger_price=trigger_price,
     )
+
+
+def confirms_dead_man(reply: Reply, seconds: int) -> bool:
+    """Whether the switch now stands as asked: triggerTime is "0" when it is disarmed, else when it fires."""
+    try:
+        status = read_payload("cancelallordersafter", reply).row("status")
+        if seconds == 0:
+            return status.text("triggerTime") == "0"
+        return status.time_iso("triggerTime") > status.time_iso("currentTime")
+    except VenueUnreadable:
+        return False
 
 
 # --- history -------------------------------------------------------------------------------------------------------
@@ -348,10 +398,10 @@ def _client_id(event: Row, key: str) -> str:
 
 def _history_order(order: Row, names: Names, status: VenueOrderStatus) -> VenueOrder:
     """quantity is what is left, filled what was done: a placed order with nothing left is filled."""
-    left, filled_qty = order.not_negative("quantity"), order.optional_decimal("filled") or Decimal(0)
     trigger = order.row("triggerOptions") if order.raw.get("triggerOptions") is not None else None
-    if filled_qty < 0:
-        raise order.wrong("filled", "is below zero")
+    # a trigger that waits has filled nothing, and may leave that out
+    waits = trigger is not None and order.raw.get("filled") is None
+    left, filled_qty = order.not_negative("quantity"), Decimal(0) if waits else order.not_negative("filled")
     if status is VenueOrderStatus.OPEN and left == 0 and filled_qty > 0:
         status = VenueOrderStatus.FILLED
     return _order(

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -98,6 +99,33 @@ class OrderUnknown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderResubmitted:
+    """Written before the same request leaves again under the same id, because it is proven never to have arrived."""
+
+    at: datetime
+    client_order_id: str
+    expires_at: datetime
+    kind: Literal["order_resubmitted"] = "order_resubmitted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderShown:
+    """The venue shows an order of ours otherwise than we know it: executed beyond its fills, or edited by a person.
+
+    qty: the whole size there, what has executed included. ended: it rests no more, and its fills are still owed.
+    """
+
+    at: datetime
+    client_order_id: str
+    qty: Decimal
+    filled_qty: Decimal
+    limit_price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    ended: bool = False
+    kind: Literal["order_shown"] = "order_shown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CancelIntended:
     """Written before a cancel leaves."""
 
@@ -164,6 +192,17 @@ class Corrected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peaked:
+    """The mark price farthest in a position's favour so far, written whenever its stop is to follow."""
+
+    at: datetime
+    position_id: str
+    symbol: str
+    mark_price: Decimal
+    kind: Literal["peaked"] = "peaked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolFrozen:
     """Something at the venue is not understood: no entries on this symbol until a person looks."""
 
@@ -181,16 +220,52 @@ class SymbolThawed:
     kind: Literal["symbol_thawed"] = "symbol_thawed"
 
 
+class Ask(StrEnum):
+    """What a person may ask of the worker beside a halt."""
+
+    FLATTEN = "flatten"
+    WITHDRAW = "withdraw"  # every flatten that is still open
+    THAW = "thaw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonAsked:
+    """The worker took up a row of live.person_request. symbol None: every symbol."""
+
+    at: datetime
+    request_id: int
+    action: Ask
+    symbol: str | None
+    reason: str
+    who: str
+    kind: Literal["person_asked"] = "person_asked"
+
+    def covers(self, symbol: str) -> bool:
+        return self.symbol is None or self.symbol == symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlattenDone:
+    """Book and venue agree that nothing of what the request speaks of is held or rests any more."""
+
+    at: datetime
+    request_id: int
+    kind: Literal["flatten_done"] = "flatten_done"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquityObserved:
     """Account equity in quote currency, open profit and loss included; peak and day start are folds of these.
 
     rebased: a person resumed after a halt and answers for what was lost; peak and day start begin anew here.
+    peak_quote, day_start_quote: as this mark leaves them, so that the newest one tells all; older rows have neither.
     """
 
     at: datetime
     equity_quote: Decimal
     rebased: bool = False
+    peak_quote: Decimal | None = None
+    day_start_quote: Decimal | None = None
     kind: Literal["equity_observed"] = "equity_observed"
 
 
@@ -203,14 +278,19 @@ Event = (
     | OrderAccepted
     | OrderRejected
     | OrderUnknown
+    | OrderResubmitted
+    | OrderShown
     | CancelIntended
     | OrderCancelled
     | Filled
     | Adopted
     | ExternalFill
     | Corrected
+    | Peaked
     | SymbolFrozen
     | SymbolThawed
+    | PersonAsked
+    | FlattenDone
     | EquityObserved
 )
 
@@ -258,8 +338,10 @@ def symbol_of(event: Event) -> str | None:
             Decided(symbol=symbol)
             | Adopted(symbol=symbol)
             | Corrected(symbol=symbol)
+            | Peaked(symbol=symbol)
             | SymbolFrozen(symbol=symbol)
             | SymbolThawed(symbol=symbol)
+            | PersonAsked(symbol=symbol)
         ):
             return symbol
         case _:
@@ -275,6 +357,8 @@ def client_order_id_of(event: Event) -> str | None:
             OrderAccepted(client_order_id=cid)
             | OrderRejected(client_order_id=cid)
             | OrderUnknown(client_order_id=cid)
+            | OrderResubmitted(client_order_id=cid)
+            | OrderShown(client_order_id=cid)
             | CancelIntended(client_order_id=cid)
             | OrderCancelled(client_order_id=cid)
             | Filled(client_order_id=cid)

@@ -7,7 +7,8 @@ expiry that the venue enforces, and a lost reply is answered by a look-up, never
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import assert_never
 
 from live.book import Book
@@ -21,6 +22,8 @@ from live.events import (
     OrderCancelled,
     OrderIntended,
     OrderRejected,
+    OrderResubmitted,
+    OrderShown,
     OrderUnknown,
 )
 from live.journal import Journal
@@ -39,8 +42,9 @@ from live.model import (
     Unknown,
 )
 from live.order_id import OrderId, OrderIds
-from live.position import CancelOrder, Command, IllegalTransition, PlaceOrder, Policy, due
-from live.venue import Permit, Venue
+from live.position import CancelOrder, Command, IllegalTransition, Order, PlaceOrder, Policy, due, peaked
+from live.status import HaltCause
+from live.venue import DeadManSwitched, Permit, Venue
 
 ROUNDS = 8  # a position's commands come to rest in two or three rounds; more means that they feed themselves
 
@@ -59,6 +63,7 @@ class Execution:
         order_ids: OrderIds,
         request_expiry: timedelta,
         narrate: Callable[[str], None],
+        alert: Callable[[str, str], None],
     ) -> None:
         self._journal = journal
         self._venue = venue
@@ -68,6 +73,7 @@ class Execution:
         self._order_ids = order_ids
         self._request_expiry = request_expiry
         self._narrate = narrate
+        self._alert = alert
         self.has_sent = False
 
     async def record(self, *events: Event) -> None:
@@ -78,18 +84,22 @@ class Execution:
         if not events:
             return
         await self._journal.append(events)
+        await self._fold(*events)
+
+    async def _fold(self, *events: Event) -> None:
         for event in events:
             try:
                 self._book.apply(event)
             except IllegalTransition as illegal:
                 self._narrate(f"contradiction: {illegal}")
-                await self._journal.halt(f"{event.kind} contradicts the book: {illegal}", by="worker")
+                reason = f"{event.kind} contradicts the book: {illegal}"
+                await self._journal.halt(reason, by="worker", cause=HaltCause.CONTRADICTION)
 
     def next_id(self, leg: Leg) -> OrderId:
         return self._order_ids.next(leg)
 
     async def enter(self, intent: Intent, entry_id: OrderId, decision: Decided) -> SubmitOutcome | Denied:
-        """Send an approved intent's entry. The latch is read once more: a halt between tick and send counts.
+        """Send an approved intent's entry. The latch is read once more, as it is written: a halt until then counts.
 
         The decision is committed with the order that it leads to, so that a crash loses both or neither.
         """
@@ -103,16 +113,27 @@ class Execution:
             qty=intent.qty,
             limit_price=intent.entry_price,
         )
-        latch = await self._journal.latch()
-        if latch.halted:
+        now = self._clock.now()
+        expires_at = now + self._request_expiry
+        approved, intended = (
+            IntentApproved(at=now, intent=intent),
+            OrderIntended(at=now, spec=spec, expires_at=expires_at),
+        )
+        if latch := await self._journal.append_unless_halted([decision, approved, intended]):
             return Denied(intent.symbol, "halted", latch.reason or "the halt latch is set")
-        return await self._submit(spec, decision, IntentApproved(at=self._clock.now(), intent=intent))
+        await self._fold(decision, approved, intended)
+        return await self._send(spec, expires_at)
 
-    async def settle(self, position_id: str, instrument: Instrument, policy: Policy) -> None:
-        """Perform what the position's state calls for until it calls for nothing more."""
+    async def settle(
+        self, position_id: str, instrument: Instrument, policy: Policy, mark_price: Decimal | None = None
+    ) -> None:
+        """Perform what the position's state calls for until it calls for nothing more. mark_price: just read."""
+        if mark_price is not None and (position := self._book.positions.get(position_id)):
+            peak = peaked(position, mark_price, instrument, policy.rules, self._clock.now())
+            await self.record(*([peak] if peak else []))
         for _ in range(ROUNDS):
             position = self._book.positions.get(position_id)
-            commands = due(position, instrument, policy, self._clock.now()) if position else []
+            commands = due(position, instrument, policy, self._clock.now(), mark_price) if position else []
             if not commands:
                 return
             for command in commands:
@@ -124,12 +145,29 @@ class Execution:
             case PlaceOrder():
                 words = f"{command.leg.name.lower()} {command.side} {command.qty} {command.symbol}"
                 self._narrate(f"{words}: {command.reason}")
-                await self._submit(self._reducing(command))
+                await self._place(command)
             case CancelOrder():
                 self._narrate(f"cancel {command.client_order_id}: {command.reason}")
                 await self._cancel(command)
             case _:
                 assert_never(command)
+
+    async def _place(self, command: PlaceOrder) -> None:
+        """A new order, or the same again under its own id: should its absence be a mistake, the venue knows the id."""
+        absent = self._absent_twin(command)
+        if absent is None:
+            await self._submit(self._reducing(command))
+            return
+        cid, expires_at = absent.spec.client_order_id, self._clock.now() + self._request_expiry
+        await self.record(OrderResubmitted(at=self._clock.now(), client_order_id=cid, expires_at=expires_at))
+        await self._send(absent.spec, expires_at)
+
+    def _absent_twin(self, command: PlaceOrder) -> Order | None:
+        """An order just like this that is proven never to have arrived; of this epoch, for ids name their sender."""
+        position = self._book.positions[command.position_id]
+        alike = [order for order in position.legs(command.leg) if order.is_absent and command.is_asked_by(order.spec)]
+        twins = [order for order in alike if self._order_ids.is_own(order.spec.client_order_id)]
+        return twins[-1] if twins else None
 
     def _reducing(self, command: PlaceOrder) -> OrderSpec:
         return OrderSpec(
@@ -145,9 +183,13 @@ class Execution:
             reduce_only=True,
         )
 
-    async def _submit(self, spec: OrderSpec, *before: Event) -> SubmitOutcome:
+    async def _submit(self, spec: OrderSpec) -> SubmitOutcome:
         expires_at = self._clock.now() + self._request_expiry
-        await self.record(*before, OrderIntended(at=self._clock.now(), spec=spec, expires_at=expires_at))
+        await self.record(OrderIntended(at=self._clock.now(), spec=spec, expires_at=expires_at))
+        return await self._send(spec, expires_at)
+
+    async def _send(self, spec: OrderSpec, expires_at: datetime) -> SubmitOutcome:
+        """Once, with the permit asked right before the socket; what became of it is the next fact."""
         self.has_sent = True
         outcome = await self._venue.submit(spec, expires_at=expires_at, permit=self._permit)
         await self.record(self._submitted(spec, outcome))
@@ -165,6 +207,7 @@ class Execution:
                 return OrderRejected(at=at, client_order_id=cid, code=code, reason=reason)
             case Unknown(reason=reason):
                 self._narrate(f"unknown {cid}: {reason}")
+                self._sound_unlisted(outcome)
                 return OrderUnknown(at=at, client_order_id=cid, reason=reason)
             case _:
                 assert_never(outcome)
@@ -174,15 +217,49 @@ class Execution:
         await self.record(CancelIntended(at=self._clock.now(), client_order_id=command.client_order_id))
         self.has_sent = True
         outcome = await self._venue.cancel(order.spec, order.venue_order_id, permit=self._permit)
-        await self.record(*self._cancelled(command.client_order_id, outcome))
+        await self.record(*self._cancelled(self._book.orders[command.client_order_id], outcome))
 
-    def _cancelled(self, client_order_id: str, outcome: CancelOutcome) -> list[Event]:
-        """Only a plain yes ends the order here. Gone may mean filled: reconcile reads which before it concludes."""
+    def _cancelled(self, order: Order, outcome: CancelOutcome) -> list[Event]:
+        """Only a plain yes ends the order here.
+
+        Filled: it rests no more, and its fills, not this word, say how much. Not found: filled, cancelled before or
+        never there; reconcile looks it up before it concludes.
+        """
+        at, cid = self._clock.now(), order.spec.client_order_id
         match outcome:
             case Accepted():
-                return [OrderCancelled(at=self._clock.now(), client_order_id=client_order_id)]
+                return [OrderCancelled(at=at, client_order_id=cid)]
+            case Gone(reason="filled"):
+                self._narrate(f"cancel of {cid} too late: it has filled")
+                return [_ended(order, at)]
             case Gone(reason=reason) | Rejected(reason=reason) | Unknown(reason=reason):
-                self._narrate(f"cancel of {client_order_id} undecided: {reason}")
+                self._narrate(f"cancel of {cid} undecided: {reason}")
+                if isinstance(outcome, Unknown):
+                    self._sound_unlisted(outcome)
                 return []
             case _:
                 assert_never(outcome)
+
+    async def set_dead_man(self, seconds: int) -> bool:
+        """Arm the venue's dead-man switch for so long, or disarm it with 0; whether the venue confirmed it."""
+        if not isinstance(self._venue, DeadManSwitched):
+            return False
+        self.has_sent = True
+        return await self._venue.set_dead_man(seconds, permit=self._permit)
+
+    def _sound_unlisted(self, outcome: Unknown) -> None:
+        """A reply that nobody has written down yet: a person looks, and its outcome table grows by a row."""
+        if outcome.unlisted is not None:
+            self._alert(f"unlisted {outcome.unlisted}", f"the venue's outcome table has no row for: {outcome.reason}")
+
+
+def _ended(order: Order, at: datetime) -> OrderShown:
+    return OrderShown(
+        at=at,
+        client_order_id=order.spec.client_order_id,
+        qty=order.qty,
+        filled_qty=order.executed_qty,
+        limit_price=order.limit_price,
+        trigger_price=order.trigger_price,
+        ended=True,
+    )

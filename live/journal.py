@@ -8,7 +8,7 @@ only a restart that folds again can tell.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,13 +18,14 @@ from uuid import UUID
 import psycopg
 
 from live import latch as latches
-from live.events import Event, OrderIntended, decode
+from live import people
+from live.events import Event, OrderIntended, PersonAsked, decode
+from live.fold_rows import rows_to_fold
 from live.model import Candle
 from live.records import (
     AnyFill,
     JournalConflict,
     Loaded,
-    Quarantined,
     Row,
     check_repeated_fill,
     read_row,
@@ -32,7 +33,7 @@ from live.records import (
     sort_out,
     without_repeats,
 )
-from live.status import Halt, Status, encode_status
+from live.status import Halt, HaltCause, Status, encode_status
 from prodsafe.errors import ExitCode, LeaseLost, RefusalKind, Refused
 
 JOURNAL_UNAVAILABLE = RefusalKind("R20", "journal-unavailable", ExitCode.LEASE_LOST)
@@ -40,7 +41,6 @@ JOURNAL_FENCED = RefusalKind("R21", "journal-fenced", ExitCode.LEASE_LOST)
 
 T = TypeVar("T")
 _SESSION_MS = {"statement_timeout": 5000, "lock_timeout": 2000, "idle_in_transaction_session_timeout": 2000}
-_PAGE_ROWS = 2000
 _PRICES = ("open", "high", "low", "close", "volume")
 _FENCED_SQLSTATE = "PF001"  # raised by prodsafe.fence()
 
@@ -63,14 +63,28 @@ class Journal(Protocol):
         """
         ...
 
+    async def append_unless_halted(self, events: Sequence[Event]) -> Halt | None:
+        """As append, for an entry: while the latch is set nothing is written, and the latch is the answer.
+
+        Look and writing are one statement, so that no halt fits between them.
+        """
+        ...
+
     async def load(self) -> Loaded:
-        """Every event of the scope, of all epochs, in append order; rows that do not decode come apart."""
+        """What the scope's book is a fold of, of all epochs, in append order; rows that do not decode come apart.
+
+        Decisions and equity marks that count no more may be left out: a journal holds a million of them in a year.
+        """
         ...
 
     async def latch(self) -> Halt: ...
-    async def halt(self, reason: str, by: str) -> None: ...
+    async def halt(self, reason: str, by: str, cause: HaltCause = HaltCause.PERSON) -> None: ...
     async def resume(self, reason: str, by: str, *, seen_id: int | None) -> bool:
         """Clear the halt with this row id; False, and nothing changed, when the latch has moved since."""
+        ...
+
+    async def asked(self, after_id: int) -> list[PersonAsked]:
+        """What people asked after that request, oldest first."""
         ...
 
     async def save_status(self, status: Status) -> None: ...
@@ -114,9 +128,11 @@ ON CONFLICT (scope, fill_id) WHERE fill_id IS NOT NULL
 DO UPDATE SET kind = known.kind WHERE live.check_repeated_fill(known, excluded)
 """
 
-_LOAD_PAGE = """
-SELECT id, kind, symbol, payload::text FROM live.event WHERE scope = %s AND id > %s ORDER BY id LIMIT %s
-"""
+_APPEND_UNLESS_HALTED = _APPEND.replace(
+    "ORDER BY new.place",
+    """WHERE NOT coalesce((SELECT halted FROM live.halt_event WHERE scope = %(scope)s ORDER BY id DESC LIMIT 1), false)
+ORDER BY new.place""",
+)
 
 _SAVE_STATUS = """
 INSERT INTO live.worker_status (scope, epoch, holder, payload) VALUES (%s, %s, %s, %s)
@@ -173,41 +189,46 @@ class PostgresJournal:
             await self._run(lambda: self._append(rows))
 
     def _append(self, rows: list[Row]) -> None:
-        self._connection.execute(
-            _APPEND,
-            {
-                "scope": self._scope,
-                "epoch": self._epoch,
-                "holder": self._holder,
-                "kinds": [row.kind for row in rows],
-                "symbols": [row.symbol for row in rows],
-                "client_order_ids": [row.client_order_id for row in rows],
-                "fill_ids": [row.fill_id for row in rows],
-                "ats": [row.at for row in rows],
-                "payloads": [row.payload for row in rows],
-            },
-        )
+        self._connection.execute(_APPEND, self._columns(rows))
+
+    async def append_unless_halted(self, events: Sequence[Event]) -> Halt | None:
+        rows = [row_of(event) for event in without_repeats(events)]
+        return await self._run(lambda: self._append_unless_halted(rows))
+
+    def _append_unless_halted(self, rows: list[Row]) -> Halt | None:
+        if self._connection.execute(_APPEND_UNLESS_HALTED, self._columns(rows)).rowcount:
+            return None
+        return latches.read(self._connection, self._scope)
+
+    def _columns(self, rows: list[Row]) -> dict[str, Any]:
+        return {
+            "scope": self._scope,
+            "epoch": self._epoch,
+            "holder": self._holder,
+            "kinds": [row.kind for row in rows],
+            "symbols": [row.symbol for row in rows],
+            "client_order_ids": [row.client_order_id for row in rows],
+            "fill_ids": [row.fill_id for row in rows],
+            "ats": [row.at for row in rows],
+            "payloads": [row.payload for row in rows],
+        }
 
     async def load(self) -> Loaded:
-        return await self._run(lambda: sort_out(self._rows()))
-
-    def _rows(self) -> Iterator[Event | Quarantined]:
-        """Page by page: no long transaction, no second copy of the journal in memory."""
-        last_id = 0
-        while page := self._connection.execute(_LOAD_PAGE, (self._scope, last_id, _PAGE_ROWS)).fetchall():
-            yield from (read_row(*row) for row in page)
-            last_id = page[-1][0]
+        return await self._run(lambda: sort_out(read_row(*row) for row in rows_to_fold(self._connection, self._scope)))
 
     async def latch(self) -> Halt:
         return await self._run(lambda: latches.read(self._connection, self._scope))
 
-    async def halt(self, reason: str, by: str) -> None:
-        await self._run(lambda: latches.set_halt(self._connection, self._scope, reason=reason, who=by))
+    async def halt(self, reason: str, by: str, cause: HaltCause = HaltCause.PERSON) -> None:
+        await self._run(lambda: latches.set_halt(self._connection, self._scope, reason=reason, who=by, cause=cause))
 
     async def resume(self, reason: str, by: str, *, seen_id: int | None) -> bool:
         return await self._run(
             lambda: latches.clear_halt(self._connection, self._scope, reason=reason, who=by, seen_id=seen_id)
         )
+
+    async def asked(self, after_id: int) -> list[PersonAsked]:
+        return await self._run(lambda: people.after(self._connection, self._scope, after_id))
 
     async def save_status(self, status: Status) -> None:
         values = (self._scope, self._epoch, self._holder, encode_status(status))
@@ -267,6 +288,7 @@ class MemoryStore:
 
     rows: list[tuple[str, Row]] = field(default_factory=list)
     halts: list[tuple[str, Halt]] = field(default_factory=list)
+    asked: list[tuple[str, PersonAsked]] = field(default_factory=list)
     statuses: dict[str, Status] = field(default_factory=dict)
     candles: dict[tuple[str, float, datetime], Candle] = field(default_factory=dict)
     snapshots: dict[tuple[str, str, timedelta], str] = field(default_factory=dict)
@@ -309,6 +331,13 @@ class MemoryJournal:
             if row.fill_id is not None:
                 self._store.fills[self._scope, row.fill_id] = row.payload
 
+    async def append_unless_halted(self, events: Sequence[Event]) -> Halt | None:
+        latch = await self.latch()
+        if latch.halted:
+            return latch
+        await self.append(events)
+        return None
+
     def _is_known(self, event: Event) -> bool:
         """True for a fill recorded before. Raises JournalConflict as the unique indexes would."""
         if isinstance(event, OrderIntended):
@@ -332,20 +361,24 @@ class MemoryJournal:
     async def latch(self) -> Halt:
         return next((halt for scope, halt in reversed(self._store.halts) if scope == self._scope), Halt())
 
-    async def halt(self, reason: str, by: str) -> None:
-        self._set(halted=True, reason=reason, who=by)
+    async def halt(self, reason: str, by: str, cause: HaltCause = HaltCause.PERSON) -> None:
+        self._set(halted=True, reason=reason, who=by, cause=cause)
 
     async def resume(self, reason: str, by: str, *, seen_id: int | None) -> bool:
         current = await self.latch()
         if not current.halted or current.id != seen_id:
             return False
-        self._set(halted=False, reason=reason, who=by)
+        self._set(halted=False, reason=reason, who=by, cause=HaltCause.PERSON)
         return True
 
-    def _set(self, *, halted: bool, reason: str, who: str) -> None:
+    def _set(self, *, halted: bool, reason: str, who: str, cause: HaltCause) -> None:
         latches.check_words(reason=reason, who=who)
-        halt = Halt(halted=halted, reason=reason, who=who, at=self._clock(), id=len(self._store.halts) + 1)
+        row_id = len(self._store.halts) + 1
+        halt = Halt(halted=halted, reason=reason, who=who, at=self._clock(), id=row_id, cause=cause)
         self._store.halts.append((self._scope, halt))
+
+    async def asked(self, after_id: int) -> list[PersonAsked]:
+        return [each for scope, each in self._store.asked if scope == self._scope and each.request_id > after_id]
 
     async def save_status(self, status: Status) -> None:
         self._check_fence()

@@ -10,10 +10,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from live.status import Halt
+from live.status import Halt, HaltCause
 
-_READ = "SELECT halted, reason, who, at, id FROM live.halt_event WHERE scope = %s ORDER BY id DESC LIMIT 1"
-_WRITE = "INSERT INTO live.halt_event (scope, halted, reason, who) VALUES (%s, %s, %s, %s)"
+_READ = "SELECT halted, reason, who, at, id, cause FROM live.halt_event WHERE scope = %s ORDER BY id DESC LIMIT 1"
+_WRITE = "INSERT INTO live.halt_event (scope, halted, reason, who, cause) VALUES (%s, %s, %s, %s, %s)"
 
 
 def check_words(*, reason: str, who: str) -> None:
@@ -24,14 +24,18 @@ def check_words(*, reason: str, who: str) -> None:
 
 def read(connection: Connection[Any], scope: str) -> Halt:
     row = connection.execute(_READ, (scope,)).fetchone()
-    return Halt() if row is None else Halt(halted=row[0], reason=row[1], who=row[2], at=row[3], id=row[4])
+    if row is None:
+        return Halt()
+    return Halt(halted=row[0], reason=row[1], who=row[2], at=row[3], id=row[4], cause=HaltCause.of(row[5]))
 
 
-def set_halt(connection: Connection[Any], scope: str, *, reason: str, who: str) -> None:
+def set_halt(
+    connection: Connection[Any], scope: str, *, reason: str, who: str, cause: HaltCause = HaltCause.PERSON
+) -> None:
     """Halt, whatever the latch says now."""
     check_words(reason=reason, who=who)
     with connection.transaction():
-        connection.execute(_WRITE, (scope, True, reason, who))
+        connection.execute(_WRITE, (scope, True, reason, who, cause))
 
 
 def clear_halt(connection: Connection[Any], scope: str, *, reason: str, who: str, seen_id: int | None) -> bool:
@@ -43,5 +47,5 @@ def clear_halt(connection: Connection[Any], scope: str, *, reason: str, who: str
         current = read(connection, scope)
         if not current.halted or current.id != seen_id:
             return False
-        connection.execute(_WRITE, (scope, False, reason, who))
+        connection.execute(_WRITE, (scope, False, reason, who, HaltCause.PERSON))
     return True

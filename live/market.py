@@ -1,6 +1,7 @@
 """Rows of the venue become closed candles that can be trusted; gaps and conflicts are said aloud. [P]
 
-Candles are kept oldest first, one symbol and one timeframe to a series; times are aware UTC.
+Candles are kept oldest first, one symbol and one timeframe to a series; times are aware UTC. What happens when the
+venue is late, wrong or away: docs/market-data.md.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 from live.model import Candle
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOLE_PATIENCE = timedelta(minutes=1)  # how long a hole may yet be filled, from the close of the candle after it
 
 # every length of candle that the runtime, the operators' commands and the simulated venue know
 TIMEFRAMES = {
@@ -39,6 +42,19 @@ class Gap:
     begins_at: datetime
     ends_at: datetime
     missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What one reading adds to a series.
+
+    fresh: closed candles not read before, oldest first, none beyond a hole that may yet be filled. hole: that one.
+    revised: another telling of the last candle's prices; the series keeps the one that was decided on.
+    """
+
+    fresh: tuple[Candle, ...] = ()
+    hole: Gap | None = None
+    revised: Candle | None = None
 
 
 def timeframe(text: str) -> timedelta:
@@ -69,7 +85,7 @@ def problems(candle: Candle) -> list[str]:
     found: list[str] = []
     if (candle.opened_at - EPOCH) % candle.timeframe:
         found.append(f"opened_at {candle.opened_at} is not on the grid of {candle.timeframe}")
-    prices = (candle.open, candle.high, candle.low, candle.close)
+    prices = _prices(candle)
     if not all(price.is_finite() and price > 0 for price in prices):
         return [*found, f"a price is not positive: {', '.join(map(str, prices))}"]
     if not candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high:
@@ -116,6 +132,41 @@ def gaps(candles: Sequence[Candle]) -> list[Gap]:
         for before, after in pairwise(candles)
         if after.opened_at != before.closed_at
     ]
+
+
+def arrivals(read: Sequence[Candle], last: Candle | None, now: datetime) -> Arrivals:
+    """What follows the last candle of a series in a reading of it.
+
+    read: as closed() gives them. A hole is waited for while it is new: a venue may list a candle late. After that the
+    venue had none, and the series goes on behind it.
+    """
+    fresh = newer(read, last)
+    hole = next((gap for gap in gaps_after(last, fresh) if _may_be_filled(gap, fresh, now)), None)
+    told = next((candle for candle in read if last and candle.opened_at == last.opened_at), None)
+    return Arrivals(
+        fresh=fresh if hole is None else tuple(candle for candle in fresh if candle.opened_at < hole.begins_at),
+        hole=hole,
+        revised=told if told and last and _prices(told) != _prices(last) else None,
+    )
+
+
+def newer(read: Sequence[Candle], last: Candle | None) -> tuple[Candle, ...]:
+    """Of a reading, what opened after the last candle of the series."""
+    return tuple(candle for candle in read if last is None or candle.opened_at > last.opened_at)
+
+
+def gaps_after(last: Candle | None, fresh: Sequence[Candle]) -> list[Gap]:
+    """The holes in what follows the last candle, the one right after it included."""
+    return gaps([last, *fresh] if last else fresh)
+
+
+def _may_be_filled(gap: Gap, fresh: Sequence[Candle], now: datetime) -> bool:
+    after = next(candle for candle in fresh if candle.opened_at == gap.ends_at)
+    return now < after.closed_at + HOLE_PATIENCE
+
+
+def _prices(candle: Candle) -> tuple[Decimal, ...]:
+    return candle.open, candle.high, candle.low, candle.close
 
 
 def _row(candle: Candle) -> str:

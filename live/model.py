@@ -5,6 +5,7 @@ Quantities are contracts of the venue, prices are quote currency per base unit, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
@@ -34,6 +35,10 @@ class Side(StrEnum):
     def exit(self) -> OrderSide:
         return OrderSide.SELL if self is Side.LONG else OrderSide.BUY
 
+    def tightest(self, stops: Iterable[Decimal]) -> Decimal:
+        """Of some stop prices the one nearest to profit."""
+        return max(stops) if self is Side.LONG else min(stops)
+
 
 class Leg(StrEnum):
     """The part an order plays in its position; the last letter group of its client order id."""
@@ -51,11 +56,21 @@ class OrderType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class MarginLevel:
+    """Margin of a position from this notional (quote) on, as shares of it: to open, and to escape liquidation."""
+
+    from_notional_quote: Decimal
+    initial: Decimal
+    maintenance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Instrument:
     """What the venue allows for one symbol.
 
     symbol: ccxt's unified name ("BTC/USD:USD"); venue_id: the venue's own ("PF_XBTUSD").
     contract_size: base units of one contract. tick_size: quote. qty_step, min_qty: contracts.
+    margin_levels: smallest notional first; () where the venue does not tell.
     """
 
     symbol: str
@@ -65,6 +80,13 @@ class Instrument:
     min_qty: Decimal
     contract_size: Decimal = Decimal(1)
     max_leverage: Decimal = Decimal(1)
+    margin_levels: tuple[MarginLevel, ...] = ()
+
+    def margin_at(self, notional_quote: Decimal) -> MarginLevel:
+        """The level of a position of this notional. Untold, maintenance is taken for as much as the initial margin."""
+        reached = [level for level in self.margin_levels if level.from_notional_quote <= notional_quote]
+        share = 1 / self.max_leverage
+        return reached[-1] if reached else MarginLevel(Decimal(0), share, share)
 
     def round_price(self, price: Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
         return (price / self.tick_size).quantize(Decimal(1), rounding=rounding) * self.tick_size
@@ -119,10 +141,25 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class TrailStep:
+    """Once the mark has been from_r beyond the entry, the stop follows its peak at distance_r.
+
+    One R: the distance from the average entry to the initial stop.
+    """
+
+    from_r: Decimal
+    distance_r: Decimal
+
+    def __str__(self) -> str:
+        return f"{self.from_r}:{self.distance_r}"
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A sized, approved wish. position_id is the root under which every order of the position hangs.
 
-    entry_price None means a market entry. risk_quote: the loss in quote currency if the stop fills at its price.
+    entry_price None means a market entry. risk_quote: the loss in quote currency if the stop fills
+    at its price, fees left out: R.
     """
 
     position_id: str
@@ -141,11 +178,14 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Refused by us, before anything was sent."""
+    """Refused by us, before anything was sent. A limit denies with its numbers: measured against limit, in unit."""
 
     symbol: str
     code: str
     reason: str
+    measured: Decimal | None = None
+    limit: Decimal | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +265,27 @@ class Account:
     available_quote: Decimal
     read_at: datetime
 
+    @property
+    def used_quote(self) -> Decimal:
+        """What no new margin may use: margin of positions and resting orders, and what collateral is discounted."""
+        return self.equity_quote - self.available_quote
+
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
+    """read_at: our clock when it was read; quoted_at: the venue's clock when it answered, where it tells.
+
+    funding_rate_hourly: share of the notional that longs pay shorts each hour; None where the venue does not tell.
+    """
+
     symbol: str
     mark_price: Decimal
     bid_price: Decimal
     ask_price: Decimal
     read_at: datetime
+    quoted_at: datetime | None = None
+    funding_rate_hourly: Decimal | None = None
+    suspended: bool = False
 
 
 # --- what became of something we asked for ---------------------------------------------------------------------
@@ -255,9 +308,13 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody here can tell whether the venue acted. Blocks new risk until evidence decides."""
+    """Nobody here can tell whether the venue acted. Blocks new risk until evidence decides.
+
+    unlisted: what the venue said, where its outcome table has no row for it: a person adds one.
+    """
 
     reason: str
+    unlisted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

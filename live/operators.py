@@ -18,12 +18,17 @@ from live.events import (
     Event,
     ExternalFill,
     Filled,
+    FlattenDone,
     IntentApproved,
     OrderAccepted,
     OrderCancelled,
     OrderIntended,
     OrderRejected,
+    OrderResubmitted,
+    OrderShown,
     OrderUnknown,
+    Peaked,
+    PersonAsked,
     WorkerStarted,
     encode,
     symbol_of,
@@ -111,12 +116,23 @@ def describe(event: Event | Quarantined) -> str:
         case Adopted():
             entry, stop = plain(event.entry_price), plain(event.stop_price)
             return f"adopted {event.side} {plain(event.qty)} from {entry}, stop {stop}"
+        case PersonAsked():
+            return f"{event.who} asks to {event.action} {event.symbol or 'everything'}: {event.reason}"
+        case FlattenDone():
+            return f"flat, as request {event.request_id} asked"
         case EquityObserved():
             return f"equity {plain(event.equity_quote)}"
         case OrderAccepted():
             return f"{event.client_order_id} accepted as {event.venue_order_id}"
         case OrderRejected():
             return f"{event.client_order_id} refused: {event.code}: {event.reason}"
+        case OrderShown():
+            ended = ", ended" if event.ended else ""
+            return f"{event.client_order_id} is shown with {plain(event.filled_qty)} of {plain(event.qty)} done{ended}"
+        case OrderResubmitted():
+            return f"{event.client_order_id} is sent again under its id: it never arrived"
+        case Peaked():
+            return f"the stop follows the mark to {plain(event.mark_price)}"
         case OrderUnknown():
             return f"{event.client_order_id} has an unknown fate: {event.reason}"
         case OrderCancelled() | CancelIntended():
@@ -148,6 +164,9 @@ def status_lines(
         f"book       {status.open_positions} open positions, {status.live_orders} live orders,"
         f" {status.unknown_orders} of unknown fate",
         f"equity     {status.equity_quote or '-'}",
+        *(f"degraded   {words}: no entries" for words in status.degraded),
+        *(f"flattening {words}" for words in status.flattening),
+        *(f"finding    {words}" for words in status.findings),
         f"worker     {status.host or '-'}, pid {status.pid}, version {status.version or '-'},"
         f" since {short_time(status.started_at)}",
     ]
@@ -267,14 +286,15 @@ def short_time(at: datetime | None) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Aligned columns; cells never break the line."""
-    cells = [list(heads), *([_cell(value) for value in row] for row in rows)]
+    cells = [list(heads), *([plain_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(heads))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
 
 
-def _cell(value: object) -> str:
+def plain_cell(value: object) -> str:
+    """A value as people read it in a table; never more than one line."""
     match value:
         case None | "":
             return "-"

@@ -39,6 +39,11 @@ class OrderIds:
         self._seq += 1
         return OrderId(self.scope_hash, self.epoch, self._seq, leg)
 
+    def is_own(self, client_order_id: str) -> bool:
+        """Whether an id is of this epoch: sent later, one of another would name a holder that is gone."""
+        known = parse(client_order_id)
+        return known is not None and (known.scope_hash, known.epoch) == (self.scope_hash, self.epoch)
+
 
 def base36(number: int) -> str:
     """A non-negative whole number in base 36, lower case."""

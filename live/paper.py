@@ -27,6 +27,7 @@ from live.model import (
     Side,
     SubmitOutcome,
     Ticker,
+    Unknown,
     VenueOrder,
     VenueOrderStatus,
     VenuePosition,
@@ -131,6 +132,8 @@ class PaperVenue:
         verdict = venue.submit(_ACCOUNT, self._asked(spec, expires_at), self._now)
         if verdict.accepted and verdict.order is not None:
             return Accepted(verdict.order.order_id)
+        if verdict.status == "clientOrderIdAlreadyExist":
+            return Unknown("duplicate client order id: the venue has it, look it up")
         return Rejected(verdict.status, "refused by the paper venue")
 
     async def cancel(self, spec: OrderSpec, venue_order_id: str | None, *, permit: Permit) -> CancelOutcome:

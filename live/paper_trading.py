@@ -12,8 +12,9 @@ from live.clock import Clock
 from live.events import Event
 from live.health import package_version
 from live.journal import MemoryJournal, MemoryStore
-from live.live_trading import Identity, LiveTrading
+from live.live_trading import LiveTrading
 from live.paper import Market, PaperVenue
+from live.report import Identity
 from live.settings import Settings
 from live.simulator.matching import Fees
 from live.smc.parameters import SmcParameters

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from live.gates import LIVE_GATES
-from live.settings import read_settings
+from live.settings import Settings, read_settings
 from prodsafe.dotenv_guard import suppress
-from prodsafe.environment import read_environment
+from prodsafe.environment import Environment, read_environment
 from prodsafe.gates import evaluate_gates, look_around, pass_gates, require_gates
 from prodsafe.output import register_secrets, run_entry, say, say_json, warn
 
@@ -35,8 +35,8 @@ def _start(options: argparse.Namespace) -> int:
     suppress(os.environ, why="the production worker never reads one")
     env = read_environment(os.environ)
     register_secrets(env.secrets())
-    surroundings = look_around(os.environ)
     if options.check:
+        surroundings = look_around(os.environ)
         results = evaluate_gates(env, replace(surroundings, interactive=False), LIVE_GATES)
         require_gates(results, force=options.force)
         passed = [result for result in results if result.passed]
@@ -45,11 +45,16 @@ def _start(options: argparse.Namespace) -> int:
         else:
             say(f"{len(passed)} of {len(results)} gates passed; nothing was started")
         return 0
-    warn(pass_gates(env, surroundings, LIVE_GATES, force=options.force, ask=input))
-    settings, _ = read_settings(env.settings)
+    settings = pass_worker_gates(env, force=options.force)
     from live.worker import run_worker
 
     return run_worker(env, settings)
+
+
+def pass_worker_gates(env: Environment, *, force: bool) -> Settings:
+    """Every gate of the worker, for whatever may become one. Raises GateRefused."""
+    warn(pass_gates(env, look_around(os.environ), LIVE_GATES, force=force, ask=input))
+    return read_settings(env.settings)[0]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-STORES = ("live.journal", "live.latch", "live.reader", "prodsafe.lease_store")
+STORES = ("live.fold_rows", "live.journal", "live.latch", "live.people", "live.reader", "prodsafe.lease_store")
 
 # in capitals, as all our SQL is: an English sentence does not begin so
 _QUERY = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|MERGE INTO)\s")

@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from live import decode, decode_kraken
-from live.clock import Clock
+from live.clock import Clock, ClockOffset, refine
 from live.decode import Row, unreadable
+from live.limiter import KRAKEN_FUTURES_CHARGES, Charge, Pool, Quota
 from live.model import (
     Account,
     Candle,
@@ -33,7 +34,7 @@ NO_TIMEFRAME = RefusalKind("V07", "timeframe-not-offered")
 _PAGES_AT_MOST = 50  # a paging that does not end is a venue that cannot be read
 _FILLS_PAGE = 100  # as the venue lists them; fewer means that there are no more
 _LOOK_BACK = timedelta(seconds=5)  # the venue's clock may be behind ours, and history is asked by its clock
-_OFFSET_GOOD_FOR = timedelta(seconds=60)
+_UNIFIED = Charge(Pool.TRADING, 1.0)  # nobody has written down what the calls of other exchanges cost
 
 
 class CcxtReads:
@@ -50,9 +51,23 @@ class CcxtReads:
         """The venue's clock minus ours; None where it is not known."""
         return None
 
+    @property
+    def quota(self) -> Quota:
+        """The request budgets, with what was waited for them."""
+        return self._wire.quota
+
+    @property
+    def markets(self) -> Mapping[str, Any]:
+        """ccxt's structures by symbol, as the instruments were last read; empty before."""
+        return self._wire.exchange.markets or {}
+
     async def instruments(self) -> dict[str, Instrument]:
         """Tradeable perpetuals by unified symbol, fresh from the venue."""
+        known = dict(self._wire.exchange.markets or {})
         markets = await self._unified(asking("load_markets", True))
+        # what was listed once keeps its name: a list without it must not hide what we hold
+        if gone := [market for symbol, market in known.items() if symbol not in markets]:
+            self._wire.exchange.set_markets([*gone, *markets.values()])
         found = [decode.unified_instrument(raw) for raw in markets.values()]
         self._instruments = {each.symbol: each for each in found if each is not None}
         if not self._instruments:
@@ -112,7 +127,7 @@ class CcxtReads:
                 await self.instruments()
 
     async def _unified(self, ask: Ask) -> Any:
-        return await self._wire.read_unified(ask, cost=1.0)
+        return await self._wire.read_unified(ask, charge=_UNIFIED)
 
     def _quote(self) -> str:
         quotes = {str(self._wire.exchange.market(symbol)["settle"]) for symbol in self._instruments}
@@ -141,26 +156,29 @@ class KrakenFuturesReads(CcxtReads):
         super().__init__(wire, clock=clock)
         self._names: Mapping[str, str] = {}
         self._venue_ids: Mapping[str, str] = {}
-        self._offset: tuple[timedelta, timedelta, datetime] | None = None
+        self._offset: ClockOffset | None = None
         fees = wire.exchange.fees["trading"]
         self._fee_rates = {kind: Decimal(str(fees[kind])) for kind in ("maker", "taker")}
 
     @property
     def clock_offset_seconds(self) -> float | None:
-        """From the quickest answer of the last minute; None before the first."""
-        return None if self._offset is None else self._offset[0].total_seconds()
+        """As far as every reply agrees; the latest alone after a clock was set. None before the first."""
+        return None if self._offset is None else self._offset.seconds
 
     async def instruments(self) -> dict[str, Instrument]:
         payloads: list[Row] = []
         markets = await self._wire.read_unified(
             asking("fetch_markets"),
-            cost=1.0,
+            charge=KRAKEN_FUTURES_CHARGES["instruments"],
             inspect=lambda reply: payloads.append(decode_kraken.read_payload("instruments", reply)),
         )
-        names = decode_kraken.read_names(markets)
+        # what was listed once keeps its name and its door: a list without it must not hide what we hold
+        names = {**self._names, **decode_kraken.read_names(markets)}
         found = decode_kraken.read_instruments(payloads[-1], names)
+        listed = {market["id"] for market in markets}
+        gone = [known for known in (self._wire.exchange.markets or {}).values() if known["id"] not in listed]
         # only now: a degraded list must not take the place of a good one
-        self._wire.exchange.set_markets(markets)
+        self._wire.exchange.set_markets([*gone, *markets])
         self._instruments, self._names = found, names
         self._venue_ids = {symbol: venue_id for venue_id, symbol in names.items()}
         return dict(found)
@@ -192,17 +210,17 @@ class KrakenFuturesReads(CcxtReads):
         return decode_kraken.read_tickers(payload, self._names, symbols, self._clock.now())
 
     async def account(self) -> Account:
-        payload = await self._read("accounts", asking("privateGetAccounts"), cost=2.0)
+        payload = await self._read("accounts", asking("privateGetAccounts"))
         return decode_kraken.read_account(payload, self._clock.now())
 
     async def positions(self) -> list[VenuePosition]:
         await self._known()
-        payload = await self._read("openpositions", asking("privateGetOpenpositions"), cost=2.0)
+        payload = await self._read("openpositions", asking("privateGetOpenpositions"))
         return decode_kraken.read_positions(payload, self._names)
 
     async def open_orders(self) -> list[VenueOrder]:
         await self._known()
-        payload = await self._read("openorders", asking("privateGetOpenorders"), cost=2.0)
+        payload = await self._read("openorders", asking("privateGetOpenorders"))
         return decode_kraken.read_open_orders(payload, self._names)
 
     async def find_orders(self, specs: Sequence[OrderSpec], *, since: datetime) -> dict[str, VenueOrder]:
@@ -229,8 +247,8 @@ class KrakenFuturesReads(CcxtReads):
         found: dict[str, Fill] = {}
         request: dict[str, str] = {}
         for _ in range(_PAGES_AT_MOST):
-            cost = 25.0 if request else 2.0  # as the venue counts a page back
-            payload = await self._read("fills", asking("privateGetFills", request), cost=cost)
+            charged_as = "fills/before" if request else "fills"
+            payload = await self._read("fills", asking("privateGetFills", request), charged_as=charged_as)
             page = decode_kraken.read_fills(payload, self._names, self._fee_rates)
             fresh = [fill for fill in page if fill.fill_id not in found]
             found |= {fill.fill_id: fill for fill in fresh}
@@ -255,21 +273,14 @@ class KrakenFuturesReads(CcxtReads):
             request = request | {"continuation_token": token}
         raise unreadable(f"history of {kind}: the pages do not end")
 
-    async def _read(self, path: str, ask: Ask, *, cost: float = 1.0) -> Row:
+    async def _read(self, path: str, ask: Ask, *, charged_as: str | None = None) -> Row:
         asked_at = self._clock.now()
-        reply = await self._wire.read_raw(ask, cost=cost)
+        reply = await self._wire.read_raw(ask, charge=KRAKEN_FUTURES_CHARGES[charged_as or path])
+        answered_at = self._clock.now()
         payload = decode_kraken.read_payload(path, reply)
-        self._measure(asked_at, decode_kraken.server_time(payload))
+        if (said := decode_kraken.server_time(payload)) is not None:
+            self._offset = refine(self._offset, asked_at=asked_at, answered_at=answered_at, said=said)
         return payload
-
-    def _measure(self, asked_at: datetime, said: datetime | None) -> None:
-        """Half of the round trip is the doubt; the surest measure of the last minute stands."""
-        if said is None:
-            return
-        now = self._clock.now()
-        doubt = abs(now - asked_at) / 2
-        if self._offset is None or doubt <= self._offset[1] or now - self._offset[2] > _OFFSET_GOOD_FOR:
-            self._offset = (said - (asked_at + doubt), doubt, now)
 
 
 def _by_client_id(orders: Sequence[VenueOrder], wanted: Container[str]) -> dict[str, VenueOrder]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from live import evidence
 from live.book import FILL_OVERLAP, Book
 from live.events import (
     Adopted,
@@ -24,12 +25,14 @@ from live.events import (
     SymbolFrozen,
     SymbolThawed,
 )
+from live.evidence import is_same
 from live.model import Fill, Instrument, Side, Ticker, VenueOrder, VenueOrderStatus, VenuePosition
 from live.order_id import parse
 from live.position import NEVER_ARRIVED, Order, OrderStatus, Phase, Position
 from live.risk import adopted_stop
 
 FOREIGN = "foreign position"
+IN_OUR_NAME = "is in our name but not in our journal"
 LOOKS_FOR_UNHEARD = 2  # histories lag: one look that finds nothing proves nothing
 LOOKS_FOR_LIVE = 3
 UNEXPLAINED = timedelta(minutes=1)  # how long a size that shrank without a fill is not believed
@@ -51,7 +54,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Mend:
     """A difference in words, and the events that mend it; without events it only waits or alarms."""
 
     text: str
@@ -67,17 +70,6 @@ class ForeignPolicy:
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
-
-
-def is_same(order: Order, seen: VenueOrder) -> bool:
-    """Whether what the venue shows under our id is what we asked for; a lost journal may have spent the id before."""
-    spec = order.spec
-    prices = [(spec.limit_price, seen.limit_price), (spec.trigger_price, seen.trigger_price)]
-    return (
-        (seen.symbol, seen.side, seen.reduce_only) == (spec.symbol, spec.side, spec.reduce_only)
-        and seen.qty <= spec.qty  # the venue cuts reduce-only orders
-        and all(asked == shown for asked, shown in prices if asked is not None and shown is not None)
-    )
 
 
 def acknowledged(book: Book, reading: Reading) -> list[Event]:
@@ -258,7 +250,7 @@ def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Diff
     for symbol in sorted(symbols):
         position = book.position_on(symbol)
         ours, theirs = book.signed_qty(symbol), reading.signed_qty(symbol)
-        known = ours == 0 and book.frozen.get(symbol, "").startswith(FOREIGN)
+        known = ours == 0 and book.frozen.get(symbol, "").startswith(FOREIGN) and not book.exit_wanted(symbol)
         if ours != theirs and not known and not (position and _unresolved(position)):
             old = before.get(symbol)
             alike = old is not None and (old.ours, old.theirs) == (ours, theirs)
@@ -287,7 +279,7 @@ def mend_size(
     tickers: Mapping[str, Ticker],
     policy: ForeignPolicy,
     adopted_id: str,
-) -> Finding:
+) -> Mend:
     """The events that bring the book to the venue's size on one symbol, or freeze it."""
     at = reading.began_at
     theirs = next((each for each in reading.positions if each.symbol == symbol), None)
@@ -295,14 +287,17 @@ def mend_size(
     if ours is not None and ours.phase is not Phase.CLEARING:
         return _corrected(ours, theirs, at)
     if theirs is None:
-        return Finding(f"{symbol}: agrees again")
+        return Mend(f"{symbol}: agrees again")
     instrument, ticker = instruments.get(symbol), tickers.get(symbol)
-    if policy.adopt and instrument is not None and ticker is None:
-        return Finding(f"{symbol}: {_words(theirs)} waits for a price to be adopted at")
-    if not policy.adopt or instrument is None or ticker is None:
+    if ticker is not None and (behind := evidence.position_behind(book, theirs, ticker.mark_price, at)) is not None:
+        return _corrected(behind, theirs, at)
+    adopt = policy.adopt or book.exit_wanted(symbol) is not None  # it can only be closed by a position of ours
+    if adopt and instrument is not None and ticker is None:
+        return Mend(f"{symbol}: {_words(theirs)} waits for a price to be adopted at")
+    if not adopt or instrument is None or ticker is None:
         reason = f"{FOREIGN}: {_words(theirs)}"
         known = symbol in book.frozen
-        return Finding(f"{symbol}: {reason}", () if known else (SymbolFrozen(at=at, symbol=symbol, reason=reason),))
+        return Mend(f"{symbol}: {reason}", () if known else (SymbolFrozen(at=at, symbol=symbol, reason=reason),))
     stop = adopted_stop(theirs.side, theirs.entry_price, ticker.mark_price, instrument, policy.stop_pct)
     adoption = Adopted(
         at=at,
@@ -314,10 +309,10 @@ def mend_size(
         stop_price=stop,
         contract_size=instrument.contract_size,
     )
-    return Finding(f"{symbol}: adopted {_words(theirs)}, stop {stop}", (adoption,))
+    return Mend(f"{symbol}: adopted {_words(theirs)}, stop {stop}", (adoption,))
 
 
-def _corrected(ours: Position, theirs: VenuePosition | None, at: datetime) -> Finding:
+def _corrected(ours: Position, theirs: VenuePosition | None, at: datetime) -> Mend:
     """Our position takes the venue's size; what is there on the other side is adopted once ours is flat."""
     same_side = theirs is not None and theirs.side is ours.side
     qty = theirs.qty if theirs is not None and same_side else Decimal(0)
@@ -325,16 +320,27 @@ def _corrected(ours: Position, theirs: VenuePosition | None, at: datetime) -> Fi
     reason = f"book {ours.side} {ours.qty}, venue {_words(theirs)}, twice"
     event = Corrected(at=at, position_id=ours.id, symbol=ours.symbol, qty=qty, entry_price=price, reason=reason)
     known = ours.qty == qty and ours.corrected_at is not None
-    return Finding(f"{ours.symbol}: size corrected: {reason}", () if known else (event,))
+    return Mend(f"{ours.symbol}: size corrected: {reason}", () if known else (event,))
 
 
-def thawed(book: Book, reading: Reading) -> list[Event]:
-    """Symbols frozen only for a foreign position that is gone now."""
-    return [
-        SymbolThawed(at=reading.began_at, symbol=symbol, reason="the foreign position is gone")
-        for symbol, reason in book.frozen.items()
-        if reason.startswith(FOREIGN) and reading.signed_qty(symbol) == 0
-    ]
+def no_longer_frozen(book: Book, reading: Reading, scope_hash: str) -> dict[str, str]:
+    """Frozen symbols of which this reading no longer shows what froze them, and what is gone.
+
+    What a row of the journal froze is never among them: only a person knows what that row meant.
+    """
+    found = {}
+    in_our_name = {seen.symbol for seen in strangers(book, reading, scope_hash)}
+    for symbol, reason in book.frozen.items():
+        if reason.startswith(FOREIGN) and reading.signed_qty(symbol) == 0:
+            found[symbol] = "the foreign position is gone"
+        elif IN_OUR_NAME in reason and symbol not in in_our_name:
+            found[symbol] = "the order in our name is gone"
+    return found
+
+
+def thawed(now: Mapping[str, str], before: Mapping[str, str], at: datetime) -> list[Event]:
+    """A second reading agrees that what froze them is gone; one list alone may lack it."""
+    return [SymbolThawed(at=at, symbol=symbol, reason=why) for symbol, why in now.items() if before.get(symbol) == why]
 
 
 def superseding(client_order_ids: Iterable[str | None], scope_hash: str, epoch: int) -> str | None:
@@ -347,24 +353,30 @@ def superseding(client_order_ids: Iterable[str | None], scope_hash: str, epoch: 
     return str(latest) if latest is not None and latest.epoch > epoch else None
 
 
+def is_in_our_name(seen: VenueOrder, scope_hash: str) -> bool:
+    name = parse(seen.client_order_id)
+    return name is not None and name.scope_hash == scope_hash
+
+
 def strangers(book: Book, reading: Reading, scope_hash: str) -> list[VenueOrder]:
     """Open orders in our scope's name that our journal does not know: it is not the journal that sent them."""
-    named = ((seen, parse(seen.client_order_id)) for seen in reading.open_orders)
-    ours = [seen for seen, name in named if name is not None and name.scope_hash == scope_hash]
+    ours = [seen for seen in reading.open_orders if is_in_our_name(seen, scope_hash)]
     return [seen for seen in ours if not book.is_ours(seen.client_order_id, seen.venue_order_id)]
 
 
-def unexplained_orders(book: Book, reading: Reading, scope_hash: str) -> list[Finding]:
+def unexplained_orders(book: Book, reading: Reading, scope_hash: str) -> list[Mend]:
     """Open orders that carry our scope's name but are not in our journal: somebody else writes in our name.
 
-    They are left alone; their symbol takes no entries until a person has looked.
+    They are left alone; their symbol takes no entries until they are gone or a person says that they may stay.
     """
-    findings: list[Finding] = []
+    mends: list[Mend] = []
     for seen in strangers(book, reading, scope_hash):
-        reason = f"order {seen.client_order_id} is in our name but not in our journal"
+        reason = f"order {seen.client_order_id} {IN_OUR_NAME}"
+        if (seen.symbol, reason) in book.thawed_by_person:
+            continue
         frozen = SymbolFrozen(at=reading.began_at, symbol=seen.symbol, reason=reason)
-        findings.append(Finding(f"{seen.symbol}: {reason}", () if seen.symbol in book.frozen else (frozen,)))
-    return findings
+        mends.append(Mend(f"{seen.symbol}: {reason}", () if seen.symbol in book.frozen else (frozen,)))
+    return mends
 
 
 def _words(position: VenuePosition | None) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from live import reconcile
+from live import evidence, findings, reconcile
 from live.book import Book
 from live.clock import Clock
 from live.execution import Execution
-from live.model import Instrument, Leg, Ticker
+from live.findings import Finding, FindingKind
+from live.model import Instrument, Leg, Ticker, VenueOrder
 from live.position import Order
-from live.reconcile import Finding, ForeignPolicy, Mismatch, Reading
+from live.reconcile import ForeignPolicy, Mend, Mismatch, Reading
 from live.venue import Venue
 from prodsafe.errors import ExitCode, LeaseLost, RefusalKind
 
@@ -21,7 +22,7 @@ SUPERSEDED = RefusalKind("R05", "superseded-at-venue", ExitCode.LEASE_LOST)
 class Reconciler:
     """Brings the book to what each reading shows. Between readings it remembers only what one alone cannot prove.
 
-    mismatches: sizes that the last reading saw differ, and that the next may confirm.
+    mismatches: sizes that the last reading saw differ, and that the next may confirm. findings: all that it saw differ.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Reconciler:
         alert: Callable[[str, str], None],
     ) -> None:
         self.mismatches: Mismatch = {}
+        self.findings: Sequence[Finding] = ()
         self._book = book
         self._venue = venue
         self._execution = execution
@@ -51,6 +53,7 @@ class Reconciler:
         self._alert = alert
         self._looks_in_vain: dict[str, int] = {}
         self._fills_owed: list[datetime] = []
+        self._no_longer_frozen: Mapping[str, str] = {}
 
     def require_latest(self, client_order_ids: Iterable[str | None]) -> None:
         """Raise LeaseLost when ids read at the venue show that another holder has acted for this account since.
@@ -86,23 +89,35 @@ class Reconciler:
         """
         record = self._execution.record
         await record(*reconcile.acknowledged(self._book, reading))
-        await self._look_up(reading)
+        found = await self._look_up(reading)
         await self._take_fills(reading)
+        await self._take_evidence(reading, found)
         differing = reconcile.mismatches(self._book, reading, self.mismatches)
         for symbol in reconcile.confirmed(differing, reading):
             if await self._mend_size(symbol, reading, tickers, instruments):
                 differing.pop(symbol)
         self.mismatches = differing
-        for finding in reconcile.unexplained_orders(self._book, reading, self._scope_hash):
-            await self._act_on(finding)
-        await record(*reconcile.thawed(self._book, reading))
+        for mend in reconcile.unexplained_orders(self._book, reading, self._scope_hash):
+            await self._act_on(mend)
+        no_longer_frozen = reconcile.no_longer_frozen(self._book, reading, self._scope_hash)
+        await record(*reconcile.thawed(no_longer_frozen, self._no_longer_frozen, reading.began_at))
+        self._no_longer_frozen = no_longer_frozen
+        self._tell(findings.findings(self._book, reading, differing, self._scope_hash))
 
-    async def _look_up(self, reading: Reading) -> None:
+    def _tell(self, found: Sequence[Finding]) -> None:
+        """Orders of others get an alert when they are first seen; what mends itself is only shown."""
+        for each in found:
+            if each.kind is FindingKind.FOREIGN_ORDER and each not in self.findings:
+                self._narrate(str(each))
+                self._alert(f"{each.kind} {each.text}", f"{each}: left alone")
+        self.findings = tuple(found)
+
+    async def _look_up(self, reading: Reading) -> Sequence[VenueOrder]:
         """Ask for every working order that the open orders do not show, and conclude what the answers prove."""
         orders = reconcile.to_look_up(self._book, reading)
         if not orders:
             self._looks_in_vain, self._fills_owed = {}, []
-            return
+            return []
         looked_at = self._clock.now()
         since = min(order.intended_at for order in orders) - timedelta(minutes=1)
         found = await self._venue.find_orders([order.spec for order in orders], since=since)
@@ -125,6 +140,18 @@ class Reconciler:
                 cid = order.spec.client_order_id
                 self._alert(f"nowhere {cid}", f"{cid} is nowhere at the venue: {events[0].kind}")
             await self._execution.record(*events)
+        return list(found.values())
+
+    async def _take_evidence(self, reading: Reading, found: Sequence[VenueOrder]) -> None:
+        """What the lists show of our orders beyond the fills told: late fills, and what a person has edited."""
+        held = {position.symbol: abs(reading.signed_qty(position.symbol)) for position in reading.positions}
+        for event in evidence.shown_by_list(self._book, [*reading.open_orders, *found], held, reading.began_at):
+            if evidence.is_edit(event, self._book.orders[event.client_order_id]):
+                text = f"{event.client_order_id} was edited at the venue: {event.qty} contracts"
+                prices = [str(price) for price in (event.limit_price, event.trigger_price) if price is not None]
+                self._narrate(f"{text} at {', '.join(prices)}")
+                self._alert(f"edited {event.client_order_id}", f"{text} at {', '.join(prices)}")
+            await self._execution.record(event)
 
     def _looks(self, order: Order) -> int:
         return self._looks_in_vain.get(order.spec.client_order_id, 0)
@@ -145,12 +172,12 @@ class Reconciler:
     ) -> bool:
         """Whether the difference was mended; one that waits (for a price, for what clears) stays a difference."""
         adopted_id = self._execution.next_id(Leg.ENTRY).root
-        finding = reconcile.mend_size(symbol, self._book, reading, instruments, tickers, self._foreign, adopted_id)
-        await self._act_on(finding)
-        return bool(finding.events)
+        mend = reconcile.mend_size(symbol, self._book, reading, instruments, tickers, self._foreign, adopted_id)
+        await self._act_on(mend)
+        return bool(mend.events)
 
-    async def _act_on(self, finding: Finding) -> None:
-        await self._execution.record(*finding.events)
-        if finding.events:
-            self._narrate(finding.text)
-            self._alert(f"reconcile {finding.events[0].kind}", finding.text)
+    async def _act_on(self, mend: Mend) -> None:
+        await self._execution.record(*mend.events)
+        if mend.events:
+            self._narrate(mend.text)
+            self._alert(f"reconcile {mend.events[0].kind}", mend.text)

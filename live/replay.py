@@ -220,6 +220,8 @@ class _Run:
                 live_timeframe=timeframe_name(begin.timeframe),
                 risk_taker_fee_bps=costs.taker_fee_bps,
                 risk_slippage_bps=costs.slippage_bps,
+                # the replay's spread is made of the slippage that was asked for, and tells nothing of the market's
+                risk_max_spread_bps=max(settings.risk_max_spread_bps, 4 * costs.slippage_bps),
             ),
             clock=self._clock,
             narrate=lambda text: None,

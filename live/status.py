@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,9 @@ class Status:
     """One observation of the worker, written each tick to live.worker_status and served by /health.
 
     state: starting | standby | reconciling | running | draining | stopped. Times are aware UTC.
-    tick_bound_seconds: a last tick older than this is a stalled loop. equity_quote: decimal text.
+    tick_bound_seconds: a last tick older than this is a stalled loop. equity_quote: decimal text. degraded: why no
+    entry is sent although nobody halted. findings: where book and venue differ, each with its kind. flattening: what
+    people asked to be closed and is not yet. clock_offset_seconds: the venue's clock minus ours.
     """
 
     state: str
@@ -46,6 +49,25 @@ class Status:
     last_action: str = ""
     standby_for: str | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
+    halt_cause: str | None = None
+    degraded: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    flattening: tuple[str, ...] = ()
+    clock_offset_seconds: float | None = None
+
+
+class HaltCause(StrEnum):
+    """Who or what set the latch. None of them ever closes a position or takes a stop back (W2, I35)."""
+
+    PERSON = "person"
+    FLATTEN = "flatten"  # a person who also asked for the positions to be closed
+    LIMITS = "limits"
+    CONTRADICTION = "contradiction"  # a fact that no history of the book explains
+
+    @classmethod
+    def of(cls, word: str | None) -> HaltCause | None:
+        """None for a word that this version does not know, or none: the latch holds all the same."""
+        return next((cause for cause in cls if cause == word), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +79,7 @@ class Halt:
     who: str | None = None
     at: datetime | None = None
     id: int | None = None
+    cause: HaltCause | None = None
 
 
 def age_seconds(then: datetime | None, now: datetime) -> float | None:

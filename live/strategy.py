@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from live.market import BadCandles, closed, last_boundary
+from live.market import Arrivals, BadCandles, arrivals, closed, gaps_after, last_boundary, merge, newer
 from live.model import Candle
 from live.smc.engine import Engine
 from live.smc.events import Observation
@@ -52,24 +52,44 @@ class Feed:
 
     The engine's state is a function of the candles alone, so that warm-up, live and replay agree. At boot it goes on
     from its saved memory; without one that fits, or older than a warm-up reaches, it warms up.
+
+    An outage of the venue leaves it waiting: no candle, no opinion, no entry. Afterwards it reads all that closed
+    meanwhile, in order, and has an opinion on each; the old ones are too late to be entered on.
     """
 
     def __init__(
-        self, symbol: str, venue: Venue, parameters: SmcParameters, *, warmup_candles: int, memory: Memory
+        self,
+        symbol: str,
+        venue: Venue,
+        parameters: SmcParameters,
+        *,
+        warmup_candles: int,
+        memory: Memory,
+        head_start: int = 0,
     ) -> None:
+        """head_start: by how many candles the first save after boot comes early. Feeds that differ in it do not all
+        save in one tick, which for many symbols takes longer than everything else in it."""
         self.symbol = symbol
         self._venue = venue
         self._parameters = parameters
         self._timeframe = parameters.timeframe
         self._warmup_candles = warmup_candles
         self._memory = memory
+        self._head_start = head_start % SAVE_EVERY
         self._engine = Engine(parameters, symbol)
         self._last: Candle | None = None
-        self._unsaved = 0
+        self._asked_at: datetime | None = None
+        self._unsaved = self._head_start
 
     def is_due(self, now: datetime) -> bool:
         """Whether a closed candle should be there that was not read yet."""
         return self._last is None or now >= self._last.closed_at + self._timeframe + PUBLISH_DELAY
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether a closed candle has been due for a whole candle's length, or the first since it was asked for."""
+        if self._last is None:
+            return self._asked_at is not None and now >= self._asked_at + self._timeframe
+        return now >= self._last.closed_at + 2 * self._timeframe + PUBLISH_DELAY
 
     async def news(self, now: datetime) -> News:
         """What closed since the last call; after boot only its newest candle has an opinion to act on.
@@ -78,10 +98,12 @@ class Feed:
         """
         if not self.is_due(now):
             return News()
+        self._asked_at = self._asked_at or now
         try:
             if self._last is None:
                 return await self._boot(now)
-            return await self._take(await self._closed_since(self._last.opened_at, now))
+            arrived = await self._closed_since(self._last.opened_at, now)
+            return replace(await self._take(arrived.fresh), problem=self._problem(arrived))
         except BadCandles as bad:
             return News(problem=f"{self.symbol}: {bad}")
 
@@ -89,14 +111,15 @@ class Feed:
         begin = last_boundary(now, self._timeframe) - self._warmup_candles * self._timeframe
         problem = None
         try:
-            candles = await self._closed_since_memory(begin, now)
+            arrived = await self._closed_since_memory(begin, now)
         except SnapshotRefused as refused:
             problem = f"{self.symbol}: warmed up anew: {refused}"
-            candles = await self._closed_since(begin, now)
-        news = await self._take(candles)
-        return News(news.candles, news.opinions[-1:], problem)
+            arrived = await self._closed_since(begin, now)
+        short = None if self._last else self._short(arrived, begin)
+        news = await self._take(arrived.fresh)
+        return News(news.candles, news.opinions[-1:], problem or self._problem(arrived) or short)
 
-    async def _closed_since_memory(self, begin: datetime, now: datetime) -> tuple[Candle, ...]:
+    async def _closed_since_memory(self, begin: datetime, now: datetime) -> Arrivals:
         """What the engine has not read, having remembered what it could; everything since `begin` without a memory.
 
         Raises SnapshotRefused for a memory that cannot be gone on from.
@@ -107,11 +130,11 @@ class Feed:
         engine = Engine.from_snapshot(text, self._parameters, self.symbol)
         if engine.last is None or engine.last.opened_at < begin:
             raise SnapshotRefused("the snapshot is older than a warm-up reaches")
-        candles = await self._closed_since(engine.last.opened_at, now)
-        if not candles or engine.on_candle(candles[0]).code is not Code.DUPLICATE:
+        arrived = await self._closed_since(engine.last.opened_at, now)
+        if not arrived.fresh or engine.on_candle(arrived.fresh[0]).code is not Code.DUPLICATE:
             raise SnapshotRefused("the venue does not tell the snapshot's last candle as it was read")
-        self._engine, self._last = engine, candles[0]
-        return candles[1:]
+        self._engine, self._last = engine, arrived.fresh[0]
+        return replace(arrived, fresh=arrived.fresh[1:])
 
     async def _take(self, candles: Sequence[Candle]) -> News:
         """Feed the engine. Saved is its memory before the newest candle, so that a restart hears of that one again."""
@@ -122,7 +145,7 @@ class Feed:
         self._unsaved += len(candles)
         if self._unsaved >= SAVE_EVERY:
             await self._memory.save_snapshot(self.symbol, self._timeframe, self._engine.snapshot())
-            self._unsaved = 0
+            self._unsaved = self._head_start if self._last is None else 0
         opinions.append(self._opinion(newest))
         self._last = newest
         return News(tuple(candles), tuple(opinions))
@@ -130,7 +153,34 @@ class Feed:
     def _opinion(self, candle: Candle) -> Opinion:
         return Opinion(candle, self._engine.on_candle(candle))
 
-    async def _closed_since(self, since: datetime, now: datetime) -> tuple[Candle, ...]:
-        """Closed candles opened at `since` or later that were not read before. Raises BadCandles, VenueUnreadable."""
-        read = closed(await self._venue.candles(self.symbol, self._timeframe, since=since), now)
-        return tuple(candle for candle in read if self._last is None or candle.opened_at > self._last.opened_at)
+    async def _closed_since(self, since: datetime, now: datetime) -> Arrivals:
+        """What the venue tells of candles opened at `since` or later; where it leaves a hole, it is asked once more.
+
+        Raises BadCandles, VenueUnreadable.
+        """
+        read = await self._read(since, now)
+        if holes := gaps_after(self._last, newer(read, self._last)):
+            read = merge(read, await self._read(holes[0].begins_at, now))
+        return arrivals(read, self._last, now)
+
+    async def _read(self, since: datetime, now: datetime) -> list[Candle]:
+        """What the venue has published of what is closed: its clock may lag behind ours by less than the delay."""
+        return closed(await self._venue.candles(self.symbol, self._timeframe, since=since), now - PUBLISH_DELAY)
+
+    def _short(self, arrived: Arrivals, begin: datetime) -> str | None:
+        """A venue that tells less history than was asked for: a young contract, or a reply that was cut."""
+        if not arrived.fresh or arrived.fresh[0].opened_at <= begin:
+            return None
+        count, since = len(arrived.fresh), arrived.fresh[0].opened_at
+        return (
+            f"{self.symbol}: warmed up by {count} of {self._warmup_candles} candles, the first of {since:%d %b %H:%M}"
+        )
+
+    def _problem(self, arrived: Arrivals) -> str | None:
+        if arrived.hole:
+            return (
+                f"{self.symbol}: {arrived.hole.missing} candles from {arrived.hole.begins_at:%d %b %H:%M} are missing"
+            )
+        if arrived.revised:
+            return f"{self.symbol}: the venue revised the candle of {arrived.revised.opened_at:%d %b %H:%M}; ours stays"
+        return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from live import order_form
+from live import decode_kraken, order_form
 from live.clock import Clock, SystemClock
-from live.limiter import Budget, Lane, Limiter
+from live.limiter import KRAKEN_FUTURES_BUDGETS, KRAKEN_FUTURES_CHARGES, Budget, Lane, Limiter, Pool, Quota
 from live.model import (
     Account,
     CancelOutcome,
@@ -23,7 +23,7 @@ from live.model import (
     VenueOrder,
     VenuePosition,
 )
-from live.outcome import has_table, read_cancel, read_submit
+from live.outcome import Reply, is_traded, read_cancel, read_submit
 from live.reads import CcxtReads, KrakenFuturesReads
 from live.wire import NotSent, Request, Wire, open_wire
 from prodsafe.errors import GateRefused, RefusalKind, VenueUnreadable
@@ -70,9 +70,15 @@ class Venue(Protocol):
     async def close(self) -> None: ...
 
 
-# Kraken Futures grants 500 units in 10 s to private calls; what is left is for a person at the web page.
-DEFAULT_BUDGET = Budget(per_second=38.0, burst=90.0, reserved=50.0)
-_ORDER_COST = 10.0  # of a send or a cancel, as the venue counts
+@runtime_checkable
+class DeadManSwitched(Protocol):
+    """A venue that cancels every order of the account unless it hears from us in time."""
+
+    async def set_dead_man(self, seconds: int, *, permit: Permit) -> bool:
+        """Arm for whole seconds, or disarm with 0. True only when the venue confirms just that."""
+        ...
+
+
 _PROTECTIVE_LEGS = frozenset({Leg.STOP, Leg.EXIT})
 
 
@@ -108,29 +114,49 @@ class KrakenFuturesVenue(KrakenFuturesReads, CcxtVenue):
             return Rejected("not-sent", f"instruments unreadable: {refused.refusals[0].cause}")
         if spec.symbol not in self._venue_ids:
             return Rejected("local", f"the venue lists no perpetual {spec.symbol}")
-        wanted = order_form.send_query(spec, self._venue_ids[spec.symbol], expires_at)
-        symbol, kind, side, amount, price, params = order_form.ccxt_arguments(spec, expires_at)
+        there = self._in_venue_time(expires_at)
+        wanted = order_form.send_query(spec, self._venue_ids[spec.symbol], there)
+        symbol, kind, side, amount, price, params = order_form.ccxt_arguments(spec, there)
         reply = await self._wire.send(
             lambda x: x.create_order(symbol, kind, side, amount, price, params),
             check=_exactly("/sendorder", wanted),
             before_write=self._last_word(expires_at, permit),
             lane=Lane.PROTECTIVE if spec.leg in _PROTECTIVE_LEGS else Lane.ORDINARY,
-            cost=_ORDER_COST,
+            charge=KRAKEN_FUTURES_CHARGES["sendorder"],
         )
-        return read_submit(self.exchange_id, reply)
+        return read_submit(self.exchange_id, reply, client_order_id=spec.client_order_id)
 
     async def cancel(self, spec: OrderSpec, venue_order_id: str | None, *, permit: Permit) -> CancelOutcome:
         """By the venue's id, or by ours where it is None. Gone.reason: "filled" or "notFound", the venue's word."""
         expires_at = self._clock.now() + self._cancel_expiry
-        query = order_form.cancel_query(spec.client_order_id, venue_order_id, expires_at)
+        query = order_form.cancel_query(spec.client_order_id, venue_order_id, self._in_venue_time(expires_at))
         reply = await self._wire.send(
             lambda x: x.privatePostCancelorder(query),
             check=_exactly("/cancelorder", query),
             before_write=self._last_word(expires_at, permit),
             lane=Lane.PROTECTIVE,
-            cost=_ORDER_COST,
+            charge=KRAKEN_FUTURES_CHARGES["cancelorder"],
         )
-        return read_cancel(self.exchange_id, reply)
+        return read_cancel(self.exchange_id, reply, client_order_id=spec.client_order_id, venue_order_id=venue_order_id)
+
+    async def set_dead_man(self, seconds: int, *, permit: Permit) -> bool:
+        """In whole seconds, as the venue takes them: ccxt's own call cuts milliseconds down to a disarming (trap 2)."""
+        query = {"timeout": str(seconds)}
+        reply = await self._wire.send(
+            lambda x: x.privatePostCancelallordersafter(query),
+            check=_exactly("/cancelallordersafter", query),
+            before_write=permit,
+            lane=Lane.PROTECTIVE,
+            charge=KRAKEN_FUTURES_CHARGES["cancelallordersafter"],
+        )
+        return isinstance(reply, Reply) and decode_kraken.confirms_dead_man(reply, seconds)
+
+    def _in_venue_time(self, moment: datetime) -> datetime:
+        """Our moment on the venue's clock, at the earliest that it may show then: no request outlives what we meant.
+
+        Where our clock was set while running, a stop must still get through: unmoved, its expiry would be past.
+        """
+        return moment if self._offset is None else moment + self._offset.earliest
 
     def _last_word(self, expires_at: datetime, permit: Permit) -> Callable[[], None]:
         def ask() -> None:
@@ -161,7 +187,7 @@ def open_venue(
     sandbox: bool = False,
     url: str | None = None,
     for_live: bool = True,
-    budget: Budget = DEFAULT_BUDGET,
+    budget: Budget = KRAKEN_FUTURES_BUDGETS[Pool.TRADING],
     send_timeout_seconds: float = 1.8,
     read_timeout_seconds: float = 10.0,
     cancel_expiry_seconds: float = 2.0,
@@ -173,10 +199,10 @@ def open_venue(
     loopback. send_timeout_seconds must be below the lease's length, so that a send is over before another may act.
     Raises GateRefused.
     """
-    if for_live and not has_table(exchange_id):
+    if for_live and not is_traded(exchange_id):
         raise GateRefused(
             NO_OUTCOME_TABLE.because(
-                "replies of this exchange cannot be told apart, so no real order may be sent there",
+                "its replies cannot be told apart, or no sending path to it was ever tried: no real order goes there",
                 mend="set EXCHANGE_ID=krakenfutures, or run with DRY_RUN=1",
                 seen=exchange_id,
             )
@@ -188,7 +214,7 @@ def open_venue(
         api_password=api_password,
         sandbox=sandbox,
         url=url,
-        limiter=Limiter(budget),
+        quota=Quota({pool: Limiter(each) for pool, each in {**KRAKEN_FUTURES_BUDGETS, Pool.TRADING: budget}.items()}),
         send_timeout_seconds=send_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
     )

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
-from live.decode import unreadable
-from live.limiter import Lane, Limiter
-from live.outcome import NoReply, Reply
+from live.decode import key_refused, unreadable
+from live.limiter import BudgetSpent, Charge, Lane, Quota
+from live.outcome import NoReply, Reply, is_refused_for_rate
 from prodsafe.errors import GateRefused, Refusal, RefusalKind, Refused
 from prodsafe.values import is_loopback
 
@@ -83,9 +83,9 @@ _current: ContextVar[_Call] = ContextVar("live_wire_call")
 class Wire:
     """One ccxt exchange whose HTTP is ours. Build it with `open_wire`; the loop it is first used in owns it."""
 
-    def __init__(self, exchange: Any, *, limiter: Limiter, send_timeout_seconds: float, read_timeout_seconds: float):
+    def __init__(self, exchange: Any, *, quota: Quota, send_timeout_seconds: float, read_timeout_seconds: float):
         self.exchange = exchange
-        self._limiter = limiter
+        self.quota = quota
         self._send_timeout_seconds = send_timeout_seconds
         self._read_timeout_seconds = read_timeout_seconds
         self._origins = {_origin(url) for url in _flat(exchange.urls["api"])}
@@ -96,11 +96,17 @@ class Wire:
         return f"Wire({self.exchange.id})"  # never ccxt's object: it carries the keys
 
     async def send(
-        self, ask: Ask, *, check: Callable[[Request], None], before_write: Callable[[], None], lane: Lane, cost: float
+        self,
+        ask: Ask,
+        *,
+        check: Callable[[Request], None],
+        before_write: Callable[[], None],
+        lane: Lane,
+        charge: Charge,
     ) -> Reply | NoReply:
         """Write one mutating request once. What `check` (before connecting) and `before_write` (before the first
         byte) raise passes through, except NotSent, which comes back as a proof that nothing left."""
-        await self._limiter.acquire(lane, cost)
+        await self.quota.acquire(lane, charge)
         call = _Call(self._send_timeout_seconds, keep_raw=True, check=check, before_write=before_write)
         try:
             await self._run(call, ask)
@@ -108,32 +114,50 @@ class Wire:
             return NoReply(sent=False, what=str(refused), code=refused.code)
         except _base_error() as refused:  # ccxt's own checks of the arguments, all before the wire
             return NoReply(sent=False, what=f"{type(refused).__name__}: {refused}", code="local")
-        return self._answer(call)
+        return self._noted(self._answer(call), charge)
 
-    async def read_raw(self, ask: Ask, *, cost: float) -> Reply:
+    async def read_raw(self, ask: Ask, *, charge: Charge) -> Reply:
         """One read, its raw reply. Raises VenueUnreadable when none came."""
-        await self._limiter.acquire(Lane.ORDINARY, cost)
+        await self._room_to_read(charge)
         call = _Call(self._read_timeout_seconds, keep_raw=True)
         try:
             await self._run(call, ask)
         except (NotSent, _base_error()) as refused:
             raise unreadable(f"ccxt refuses to ask: {type(refused).__name__}", refused) from refused
-        match self._answer(call):
+        match self._noted(self._answer(call), charge):
             case Reply() as reply:
                 return reply
             case NoReply(what=what):
                 raise unreadable(f"no reply from the venue: {what}")
 
-    async def read_unified(self, ask: Ask, *, cost: float, inspect: Callable[[Reply], object] | None = None) -> Any:
+    async def read_unified(self, ask: Ask, *, charge: Charge, inspect: Callable[[Reply], object] | None = None) -> Any:
         """What ccxt makes of its replies; each raw one is shown to `inspect` first. Raises VenueUnreadable."""
-        await self._limiter.acquire(Lane.ORDINARY, cost)
+        await self._room_to_read(charge)
         call = _Call(self._read_timeout_seconds, keep_raw=False, inspect=inspect)
         try:
-            return await self._run(call, ask)
+            found = await self._run(call, ask)
         except Refused:
             raise
+        except _base_error("AuthenticationError") as error:
+            raise key_refused(f"the venue answers {type(error).__name__}", error) from error
         except Exception as error:  # ccxt's parsers raise anything at all on a degraded body
             raise unreadable(f"ccxt cannot read the venue: {type(error).__name__}", error) from error
+        finally:
+            if call.answer is not None:
+                self._noted(call.answer, charge)
+        return found
+
+    async def _room_to_read(self, charge: Charge) -> None:
+        """A read that would have to wait for longer than a reply is not worth asking: the tick must go on."""
+        try:
+            await self.quota.acquire(Lane.ORDINARY, charge, patience_seconds=self._read_timeout_seconds)
+        except BudgetSpent as spent:
+            raise unreadable(f"not asked: {spent}") from spent
+
+    def _noted(self, answer: Reply | NoReply, charge: Charge) -> Reply | NoReply:
+        refused = isinstance(answer, Reply) and is_refused_for_rate(self.exchange.id, answer)
+        self.quota.note(charge, refused_for_rate=refused)
+        return answer
 
     async def close(self) -> None:
         if self._session is not None:
@@ -218,7 +242,7 @@ def open_wire(
     api_password: str | None,
     sandbox: bool,
     url: str | None,
-    limiter: Limiter,
+    quota: Quota,
     send_timeout_seconds: float,
     read_timeout_seconds: float,
 ) -> Wire:
@@ -238,7 +262,7 @@ def open_wire(
         _refuse(VENUE_NOT_HTTPS.because("an address of the venue is not https", mend="pin the ccxt version"))
     return Wire(
         exchange,
-        limiter=limiter,
+        quota=quota,
         send_timeout_seconds=send_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
     )
@@ -283,10 +307,10 @@ def _exchange_class(exchange_id: str) -> Any:
     return getattr(ccxt.async_support, exchange_id)
 
 
-def _base_error() -> type[Exception]:
+def _base_error(name: str = "BaseError") -> type[Exception]:
     import ccxt
 
-    found: type[Exception] = ccxt.BaseError
+    found: type[Exception] = getattr(ccxt, name)
     return found
 
 

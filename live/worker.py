@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
 
-from live import logs
+from live import hints, logs
 from live.alerts import Alerter
 from live.clock import SystemClock
 from live.health import make_app, package_version
@@ -23,7 +23,7 @@ from live.report import Identity
 from live.schema import SETS
 from live.settings import Settings
 from live.status import Status
-from live.venue import open_venue
+from live.venue import CcxtVenue, open_venue
 from prodsafe import lease as leases
 from prodsafe.environment import Environment
 from prodsafe.errors import ExitCode, SchemaNotReady
@@ -66,7 +66,11 @@ class Board:
         )
 
 
-def run_worker(env: Environment, settings: Settings) -> int:
+Until = Callable[[LiveTrading], bool]
+"""Asked after each tick: whether the worker is to drain and end, though nobody told it to stop."""
+
+
+def run_worker(env: Environment, settings: Settings, *, until: Until = lambda _: False) -> int:
     """The worker after its gates: returns 0 after a clean stop; raises what ends it otherwise (prodsafe.errors)."""
     logs.configure()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -77,7 +81,7 @@ def run_worker(env: Environment, settings: Settings) -> int:
         log.info("lease taken", scope=lease.scope, epoch=lease.token.epoch, clean=lease.predecessor_clean)
         try:
             _require_schema(env)  # again: a contract file may have run until the lease row said what we need
-            asyncio.run(_trade(env, settings, lease, board))
+            asyncio.run(_trade(env, settings, lease, board, until))
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the release
             released = _let_go(lease, board)
@@ -141,7 +145,7 @@ def lease_timing(settings: Settings) -> LeaseTiming:
     )
 
 
-async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board) -> None:
+async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board, until: Until) -> None:
     """Trade until asked to stop. Whatever it ends with, `board.may_be_heard` then tells how the lease may go."""
     alerter = Alerter(env.alert_webhook_url)
     alerter.start()
@@ -172,6 +176,7 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
             lease_is_fresh=lambda: lease.is_fresh,
             narrate=lambda text: log.info("tick", action=text),
             alert=lambda key, text: alerter.alert(key, text, urgent=True),
+            alerts_failing=lambda: alerter.is_failing,
         )
         board.may_be_heard = lambda: trading.has_sent
         board.show(lambda: replace(trading.status, lease_fresh=lease.is_fresh))
@@ -180,8 +185,33 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
         await trading.boot()
         await asyncio.to_thread(lease.activate)
         log.info("trading", epoch=lease.token.epoch, symbols=settings.live_symbols)
-        await trading.run()
+        async with _hints(env, settings, venue, trading):
+            await trading.run(until=lambda: until(trading))
         board.may_be_heard = trading.has_undecided_orders
+
+
+def _hints(
+    env: Environment, settings: Settings, venue: CcxtVenue, trading: LiveTrading
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """The venue's feeds beside the loop, where settings ask for them."""
+    if not settings.live_websocket_hints:
+        return contextlib.nullcontext()
+    exchange = hints.open_exchange(
+        env.exchange_id,
+        api_key=env.exchange_api_key or "",
+        api_secret=env.exchange_api_secret or "",
+        sandbox=env.exchange_sandbox,
+        url=env.exchange_url,
+        markets=venue.markets,
+    )
+    return hints.listening(
+        hints.Hints(
+            exchange,
+            wake=trading.look_soon,
+            narrate=lambda text: log.warning("hints", problem=text),
+            spacing_seconds=settings.live_fast_tick_seconds,
+        )
+    )
 
 
 def _identity(lease: Lease, version: str) -> Identity:

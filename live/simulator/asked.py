@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import parse_qs
 
-from live.simulator.matching import Account
+from live.simulator.accounts import Account
 from live.simulator.wire import Clock, Json
 from live.simulator.world import Customer, World
 

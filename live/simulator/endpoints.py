@@ -15,9 +15,9 @@ from typing import Any
 
 from live.market import TIMEFRAMES
 from live.model import OrderSide
-from live.simulator import wire
+from live.simulator import wire, wire_history
+from live.simulator.accounts import Account
 from live.simulator.asked import Asked, Call, VenueFault, deadline, decimal, integer, is_true, listed, required
-from live.simulator.matching import Account
 from live.simulator.orders import NewOrder, Order, OrderEvent, OrderKind, Signal, Verdict
 from live.simulator.wire import Json
 from live.simulator.world import World
@@ -140,16 +140,16 @@ def _timestamp(params: Mapping[str, str], name: str, clock: wire.Clock) -> datet
 
 
 def history_orders(world: World, call: Call) -> Json:
-    return _history_page(call, wire.order_history(_events(world, call), world.clock))
+    return _history_page(call, wire_history.order_history(_events(world, call), world.clock))
 
 
 def history_triggers(world: World, call: Call) -> Json:
-    return _history_page(call, wire.trigger_history(_events(world, call), world.clock))
+    return _history_page(call, wire_history.trigger_history(_events(world, call), world.clock))
 
 
 def history_executions(world: World, call: Call) -> Json:
     contracts = world.venue.contracts
-    return _history_page(call, wire.execution_history(_events(world, call), contracts, world.clock))
+    return _history_page(call, wire_history.execution_history(_events(world, call), contracts, world.clock))
 
 
 def _events(world: World, call: Call) -> list[OrderEvent]:

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -27,7 +27,8 @@ from live.simulator.world import Customer, World
 
 
 class RateLimit:
-    """A bucket of cost per account, refilled steadily. Kraken gives 500 per 10 s; the default here is generous."""
+    """A bucket of cost per account, refilled steadily. Kraken gives 500 per 10 s, and apart from it 100 per 10 min for
+    the history; the default here is generous."""
 
     def __init__(self, cost: float = 5000, per_seconds: float = 10) -> None:
         self.capacity = cost
@@ -47,18 +48,27 @@ Handler = Callable[[World, Call], Json]
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """costs_with: a parameter that makes the request dearer, and what it costs then."""
+
     pattern: re.Pattern[str]
     methods: tuple[str, ...]
     handler: Handler
     private: bool
     cost: float
     mutates: bool
+    costs_with: tuple[str, float] | None = None
+
+    def cost_of(self, params: Mapping[str, str]) -> float:
+        return self.costs_with[1] if self.costs_with and params.get(self.costs_with[0]) else self.cost
 
 
 class KrakenFutures:
-    def __init__(self, world: World, *, rate_limit: RateLimit | None = None) -> None:
+    def __init__(
+        self, world: World, *, rate_limit: RateLimit | None = None, history_limit: RateLimit | None = None
+    ) -> None:
         self.world = world
         self.rate_limit = rate_limit or RateLimit()
+        self.history_limit = history_limit or RateLimit()
 
     def answer(
         self,
@@ -77,7 +87,8 @@ class KrakenFutures:
         try:
             if route.private:
                 customer = self._customer(asked)
-                if not self.rate_limit.spend(customer.name, route.cost, now):
+                pool = self.history_limit if asked.path.startswith("/api/history/") else self.rate_limit
+                if not pool.spend(customer.name, route.cost_of(asked.params()), now):
                     raise VenueFault("apiLimitExceeded")
             call = Call(asked, asked.params(), now, names, customer, first_fill_fraction)
             body = route.handler(self.world, call)
@@ -190,7 +201,7 @@ ROUTES: tuple[Route, ...] = (
     _reading(f"{_V3}/openpositions", endpoints.open_positions, 2),
     _reading(f"{_V3}/openorders", endpoints.open_orders, 2),
     _reading(f"{_V3}/orders/status", endpoints.orders_status, 1, "GET", "POST"),
-    _reading(f"{_V3}/fills", endpoints.fills, 2),
+    replace(_reading(f"{_V3}/fills", endpoints.fills, 2), costs_with=("lastFillTime", 25)),
     _reading(f"{_V3}/leveragepreferences", endpoints.leverage_preferences, 2),
     _reading(f"{_HISTORY}/orders", endpoints.history_orders, 1),
     _reading(f"{_HISTORY}/executions", endpoints.history_executions, 1),

@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from live.order_id import parse
-from live.simulator.matching import Account, Venue
+from live.simulator.accounts import Account
+from live.simulator.matching import Venue
 from live.simulator.orders import Episode, Execution, Order, OrderEvent, Position
 
 Json = dict[str, Any]

@@ -17,11 +17,12 @@ from aiohttp import web
 
 from live.model import OrderSide
 from live.simulator import ledger as ledger_json
+from live.simulator.accounts import Account
 from live.simulator.asked import Asked, Reply
 from live.simulator.faults import FaultKind, Rule, parse_schedule, with_key, without_key
+from live.simulator.feeds import Feeds
 from live.simulator.kraken_futures import KrakenFutures, RateLimit
 from live.simulator.ledger import LedgerFault
-from live.simulator.matching import Account
 from live.simulator.orders import Order
 from live.simulator.wire import ticker
 from live.simulator.world import World
@@ -56,6 +57,7 @@ class SimulatorServer:
         self.world = world
         self.clock = clock
         self.api = KrakenFutures(world, rate_limit=rate_limit)
+        self.feeds = Feeds(world)
         self.url = ""
         self._port = port
         self._price_every_seconds = price_every_seconds
@@ -65,6 +67,8 @@ class SimulatorServer:
         """Listen; returns the base address. Raises OSError when the port is taken."""
         application = web.Application(client_max_size=2**20)
         application.add_routes(_sim_routes(self.world, self.clock))
+        application.router.add_get("/ws/v1", self.feeds.serve)
+        application.router.add_post("/sim/feed", self._feed)
         application.router.add_route("*", "/{path:.*}", self._venue)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -82,6 +86,12 @@ class SimulatorServer:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _feed(self, request: web.Request) -> web.StreamResponse:
+        """{"messages": [...]} goes to every listener as it is; {"hang_up": true} closes their connections."""
+        body = _object(await request.text())
+        told = await self.feeds.hang_up() if body.get("hang_up") else await self.feeds.push(body.get("messages", []))
+        return web.Response(body=_json({"listeners": told}), content_type="application/json")
 
     # --- the venue's own paths ----------------------------------------------------------------------------------
 

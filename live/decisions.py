@@ -1,0 +1,135 @@
+"""What the candles say, taken or not: opinions become intents, and why not is recorded per closed candle. [S]"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from live.book import Book
+from live.clock import Clock
+from live.events import Decided
+from live.execution import Execution
+from live.journal import Journal
+from live.look import Look
+from live.model import Denied, Instrument, Intent, Leg, Rejected, Signal, SubmitOutcome
+from live.order_id import OrderId
+from live.risk import size
+from live.settings import Settings
+from live.standing import Hold
+from live.strategy import Feed, Opinion
+
+
+class Decider:
+    """Hears every feed each tick and enters what risk approves; while a hold stands it enters nothing."""
+
+    def __init__(
+        self,
+        *,
+        feeds: Sequence[Feed],
+        book: Book,
+        journal: Journal,
+        execution: Execution,
+        clock: Clock,
+        settings: Settings,
+        narrate: Callable[[str], None],
+        alert: Callable[[str, str], None],
+    ) -> None:
+        self._feeds = feeds
+        self._book = book
+        self._journal = journal
+        self._execution = execution
+        self._clock = clock
+        self._settings = settings
+        self._narrate = narrate
+        self._alert = alert
+
+    async def consider(self, look: Look, listed: Callable[[str], Instrument | Denied], hold: Hold | None) -> None:
+        """What the candles say. A slow warm-up gives way after one pause: no fill waits for its stop behind it."""
+        enough = self._clock.now() + timedelta(seconds=self._settings.live_tick_seconds)
+        for feed in self._feeds:
+            if self._clock.now() >= enough:
+                return
+            news = await feed.news(self._clock.now())
+            if news.problem:
+                self._narrate(news.problem)
+            if news.candles:
+                await self._journal.save_candles(news.candles)
+            for opinion in news.opinions:
+                if opinion.candle.closed_at > self._book.decided.get(feed.symbol, opinion.candle.opened_at):
+                    await self._decide(feed.symbol, opinion, look, listed(feed.symbol), hold)
+
+    async def _decide(
+        self, symbol: str, opinion: Opinion, look: Look, instrument: Instrument | Denied, hold: Hold | None
+    ) -> None:
+        """Take the signal of one closed candle or not, and record why; what is taken is recorded with its order."""
+        closed_at, code = opinion.candle.closed_at, opinion.observation.code
+        signal = opinion.observation.signal
+        if signal is None:
+            refused = opinion.observation.refused
+            reasons = (f"candle refused: {refused}",) if refused else opinion.observation.reasons
+            await self._execution.record(self._decided(symbol, closed_at, None, reasons, code))
+            return
+        entry_id = self._execution.next_id(Leg.ENTRY)
+        approved = self._approve(signal, entry_id.root, opinion, look, instrument, hold)
+        taken = self._decided(symbol, closed_at, signal, signal.reasons, code, taken=True)
+        outcome = approved if isinstance(approved, Denied) else await self._enter(approved, entry_id, taken)
+        if isinstance(outcome, Denied):
+            why = f"{outcome.code}: {outcome.reason}"
+            self._narrate(f"denied {symbol}: {why}")
+            reasons = (*signal.reasons, f"denied {why}")
+            await self._execution.record(self._decided(symbol, closed_at, signal, reasons, outcome.code))
+
+    async def _enter(self, intent: Intent, entry_id: OrderId, taken: Decided) -> SubmitOutcome | Denied:
+        words = f"{intent.side} {intent.qty} {intent.symbol} at {intent.entry_price}, stop {intent.stop_price}"
+        outcome = await self._execution.enter(intent, entry_id, taken)
+        self._narrate(f"entry {words}: {type(outcome).__name__.lower()}")
+        if isinstance(outcome, Rejected):
+            self._alert(f"rejected {intent.symbol}", f"entry {words} rejected: {outcome.reason}")
+        return outcome
+
+    def _approve(
+        self,
+        signal: Signal,
+        position_id: str,
+        opinion: Opinion,
+        look: Look,
+        instrument: Instrument | Denied,
+        hold: Hold | None,
+    ) -> Intent | Denied:
+        now = self._clock.now()
+        if hold is not None:
+            return Denied(signal.symbol, hold.code, hold.reason)
+        if now - opinion.candle.closed_at >= opinion.candle.timeframe:
+            age, bar = now - opinion.candle.closed_at, opinion.candle.timeframe
+            numbers = Decimal(age.total_seconds()), Decimal(bar.total_seconds())
+            reason = f"the candle closed {numbers[0]:.0f} s ago, limit {numbers[1]:.0f}"
+            return Denied(signal.symbol, "data-age", reason, *numbers, "s")
+        if isinstance(instrument, Denied):
+            return instrument
+        ticker = look.tickers.get(signal.symbol)
+        if ticker is None:
+            return Denied(signal.symbol, "no-price", "the venue quotes no mark, bid or ask")
+        return size(
+            signal,
+            position_id=position_id,
+            instrument=instrument,
+            ticker=ticker,
+            account=look.account,
+            book=self._book,
+            settings=self._settings,
+            now=now,
+        )
+
+    def _decided(
+        self,
+        symbol: str,
+        closed_at: datetime,
+        signal: Signal | None,
+        reasons: tuple[str, ...],
+        code: str,
+        *,
+        taken: bool = False,
+    ) -> Decided:
+        side, now = signal.side if signal else None, self._clock.now()
+        return Decided(at=now, symbol=symbol, closed_at=closed_at, taken=taken, side=side, reasons=reasons, code=code)
