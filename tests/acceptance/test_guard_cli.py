@@ -20,7 +20,7 @@ GOOD = {
     "DATABASE_URL": "postgresql://worker:rather-secret@127.0.0.1:5432/trading",
     "EXCHANGE_ACCOUNT": "main",
     "EXCHANGE_API_KEY": "kEy7wJq2Zp0LxV9tB4",
-    "EXCHANGE_API_SECRET": "sEc8rMnT1yUaHd3QfG6kXo5",
+    "EXCHANGE_API_SECRET": "sEc8rMnT1yUaHd3QfG6kXo5=",
     "ALERT_WEBHOOK_URL": "https://hooks.example/T0/B0/zzz",
 }
 SECRETS = ["rather-secret", GOOD["EXCHANGE_API_KEY"], GOOD["EXCHANGE_API_SECRET"], GOOD["ALERT_WEBHOOK_URL"]]

@@ -179,9 +179,9 @@ MUTATIONS: Mapping[str, Mutation] = {
         clauses=frozenset({"C6"}),
         code=(
             Rewrite(
-                "live.execution:Execution._submit",
-                "self.record(*before, OrderIntended(at=self._clock.now(), spec=spec, expires_at=expires_at))",
-                "self.record(*before)",
+                "live.execution:Execution.enter",
+                "append_unless_halted([decision, approved, intended])",
+                "append_unless_halted([decision, approved])",
             ),
         ),
         faults=_one("forged"),

@@ -19,10 +19,10 @@ from live.clock import Clock
 from live.events import Decided, WorkerStarted
 from live.execution import Execution
 from live.journal import Journal
-from live.live_trading import Identity
 from live.model import Accepted, Instrument, Intent, Leg, Side
 from live.order_id import OrderId, OrderIds
 from live.position import CancelOrder
+from live.report import Identity
 from live.settings import Settings
 from live.status import Status
 from live.venue import Permit, Venue
@@ -50,6 +50,7 @@ class Sender:
         lease_is_fresh: Callable[[], bool],
         narrate: Callable[[str], None],
         alert: Callable[[str, str], None],
+        alerts_failing: Callable[[], bool],
     ) -> None:
         self._pace_seconds = pace_seconds
         self._identity = identity
@@ -106,8 +107,8 @@ class Sender:
                     raise
                 await self._clock.sleep(RETRY_SECONDS)
 
-    async def run(self) -> None:
-        while not self._stopping.is_set():
+    async def run(self, *, until: Callable[[], bool]) -> None:
+        while not self._stopping.is_set() and not until():
             await self._send()
             if len(self._resting) > RESTING:
                 execution, cancel = self._resting.popleft()

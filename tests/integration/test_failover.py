@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +12,10 @@ import pytest
 from live.schema import SETS
 from prodsafe import postgres
 from prodsafe.embedded import EmbeddedPostgres
-from prodsafe.embedded_account import account_for
-from prodsafe.embedded_binaries import find_binaries
 from prodsafe.errors import DatabaseRefused
 from prodsafe.lease import LeaseTiming, acquire
 from prodsafe.migrations import migrate
+from tests.standby import standby_of
 
 SCOPE = "account/krakenfutures/main/prod"
 TIMING = LeaseTiming(request_expiry_seconds=0.0, clock_skew_seconds=0.0, margin_seconds=0.0)
@@ -33,18 +30,7 @@ def primary(postgres_binaries: Path | None) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def replica(primary: EmbeddedPostgres, postgres_binaries: Path | None, tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    folder = tmp_path / "replica"
-    folder.mkdir()
-    account = account_for(primary.dir)
-    subprocess.run(
-        [find_binaries(postgres_binaries)[0] / "pg_basebackup", "--pgdata", folder / "data", "--write-recovery-conf",
-         "--checkpoint=fast", "--no-sync", "--dbname", primary.url],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    shutil.copy(primary.dir / "password", folder)
-    for path in (folder / "password", folder / "data", *(folder / "data").rglob("*")):
-        account.own(path)
-    with EmbeddedPostgres(folder, fsync=False, binaries=postgres_binaries) as server:
+    with standby_of(primary, tmp_path / "replica", postgres_binaries) as server:
         yield server
 
 

@@ -13,13 +13,25 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from live import latch
-from live.events import EquityObserved, Event, ExternalFill, Filled, OrderAccepted, OrderIntended, SymbolFrozen
+from live import latch, people
+from live.book import fold, next_mark
+from live.events import (
+    Ask,
+    Decided,
+    EquityObserved,
+    Event,
+    ExternalFill,
+    Filled,
+    OrderAccepted,
+    OrderIntended,
+    PersonAsked,
+    SymbolFrozen,
+)
 from live.journal import Journal, JournalUnavailable, MemoryJournal, MemoryStore, PostgresJournal
 from live.model import Candle, Fill, Leg, OrderSide, OrderSpec, OrderType
 from live.reader import EquityPoint, open_reader
 from live.records import JournalConflict, Row
-from live.status import Status
+from live.status import HaltCause, Status
 from prodsafe.errors import DatabaseRefused, ExitCode, LeaseLost
 from prodsafe.lease import Lease, acquire
 
@@ -72,6 +84,7 @@ class Store:
     take: Callable[[str], tuple[int, UUID]]
     spoil: Callable[[str], None]
     candles: Callable[[], list[Candle]]
+    ask: Callable[[Ask, str], None]
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -94,11 +107,17 @@ def memory_store() -> Store:
     def spoil(payload: str) -> None:
         store.rows.append((SCOPE, Row("filled", "BTC/USD:USD", "ps-9", "f9", NOW, payload)))
 
+    def ask(action: Ask, scope: str) -> None:
+        request_id = len(store.asked) + 1
+        asked = PersonAsked(at=NOW, request_id=request_id, action=action, symbol=None, reason="why", who="ann@desk")
+        store.asked.append((scope, asked))
+
     return Store(
         lambda epoch, holder, scope=SCOPE: MemoryJournal(store, scope=scope, epoch=epoch, holder=holder),
         take,
         spoil,
         lambda: list(store.candles.values()),
+        ask,
     )
 
 
@@ -129,7 +148,11 @@ def postgres_store(url: str, open_things: ExitStack) -> Store:
                 (SCOPE, token.epoch, token.holder, payload),
             )
 
-    return Store(connect, take, spoil, candles)
+    def ask(action: Ask, scope: str) -> None:
+        with psycopg.connect(url) as person:
+            people.ask(person, scope, action, symbol=None, reason="why", who="ann@desk")
+
+    return Store(connect, take, spoil, candles, ask)
 
 
 @pytest.fixture
@@ -248,6 +271,20 @@ async def test_a_corrupt_row_is_set_apart_and_everything_else_is_loaded(store: S
 
     assert loaded.events == [equity(1), equity(2)]
     assert [(row.kind, row.symbol) for row in loaded.quarantined] == [("filled", "BTC/USD:USD")]
+
+
+async def test_an_entry_is_not_written_while_the_latch_is_set_and_the_latch_is_the_answer(journal: Journal) -> None:
+    """W19: the switch was read by nobody, or before the moment that counted. Here look and writing are one."""
+    assert await journal.append_unless_halted([intended("ps-1")]) is None
+    await journal.halt("a person wants calm", "ann")
+
+    refused = await journal.append_unless_halted([intended("ps-2"), equity(1)])
+
+    assert refused is not None
+    assert refused.reason == "a person wants calm"
+    assert (await journal.load()).events == [intended("ps-1")]
+    assert await journal.resume("seen", "ann", seen_id=refused.id)
+    assert await journal.append_unless_halted([intended("ps-2")]) is None
 
 
 async def test_a_halt_is_one_fact_that_everybody_reads_and_only_a_named_person_clears(store: Store) -> None:
@@ -375,6 +412,53 @@ async def test_a_journal_longer_than_a_page_is_loaded_whole(held: PostgresJourna
     await held.append([equity(n) for n in range(4500)])
 
     assert [event.equity_quote for event in (await held.load()).events] == list(range(4500))
+
+
+async def test_a_year_of_marks_and_decisions_is_not_read_and_the_book_is_the_same(held: PostgresJournal) -> None:
+    """Boot must not take longer the longer a worker has lived: the newest mark and decisions stand for all before."""
+    events, known = list[Event](), None
+    for n in range(240):
+        at = NOW + timedelta(hours=n)
+        mark = next_mark(known, Decimal(10_000 + (n * 37) % 900), at, rebased=n == 30)
+        book = fold([*events, mark])
+        known = book.equity
+        decided = Decided(at=at, symbol=f"S{n % 3}", closed_at=at, taken=False, side=None, reasons=("nothing",))
+        events += [mark, decided]
+    events.insert(100, SymbolFrozen(at=NOW, symbol="BTC/USD:USD", reason="looked odd"))
+    await held.append(events)
+
+    loaded = (await held.load()).events
+
+    assert len(loaded) == 1 + 3 + 1
+    whole, short = fold(events), fold(loaded)
+    assert (short.equity, short.decided, short.frozen) == (whole.equity, whole.decided, whole.frozen)
+
+
+async def test_marks_of_older_code_are_all_read_since_no_newer_one_sums_them_up(held: PostgresJournal) -> None:
+    await held.append([equity(n) for n in (5, 9, 7)])
+
+    assert fold((await held.load()).events).equity == fold([equity(n) for n in (5, 9, 7)]).equity
+
+
+async def test_what_people_ask_is_read_once_and_in_order(store: Store) -> None:
+    journal = store.open(*store.take(SCOPE))
+    store.ask(Ask.FLATTEN, SCOPE)
+    store.ask(Ask.THAW, OTHER_SCOPE)
+    store.ask(Ask.WITHDRAW, SCOPE)
+
+    everything = await journal.asked(0)
+    rest = await journal.asked(everything[0].request_id)
+
+    assert [(each.action, each.symbol, each.who) for each in everything] == [
+        (Ask.FLATTEN, None, "ann@desk"), (Ask.WITHDRAW, None, "ann@desk"),
+    ]  # fmt: skip
+    assert rest == everything[1:]
+
+
+async def test_a_halt_tells_what_it_was_for(journal: Journal) -> None:
+    for cause in HaltCause:
+        await journal.halt("why", by="somebody", cause=cause)
+        assert (await journal.latch()).cause is cause
 
 
 async def test_history_cannot_be_rewritten_by_hand(held: PostgresJournal, database_url: str) -> None:

@@ -15,11 +15,12 @@ import pytest
 from live.events import Decided, Event, Filled, OrderIntended, WorkerStopped
 from live.execution import ROUNDS
 from live.journal import MemoryJournal, MemoryStore
-from live.live_trading import Identity, LiveTrading
+from live.live_trading import LiveTrading
 from live.model import (
     Candle,
     Fill,
     Leg,
+    OrderSide,
     OrderSpec,
     Rejected,
     SubmitOutcome,
@@ -30,7 +31,9 @@ from live.model import (
 )
 from live.paper import PaperVenue, ScenarioMarket
 from live.position import OrderStatus, Phase
+from live.report import Identity
 from live.settings import Settings
+from live.simulator.orders import Quote
 from live.simulator.scenarios import make_scenario
 from live.venue import Permit
 from prodsafe.errors import GateRefused, LeaseLost, RefusalKind, VenueUnreadable
@@ -175,6 +178,15 @@ class Stage:
         await self.ticked(worker, 2)
         assert the_position(worker).phase is Phase.PROTECTED
         return worker
+
+    async def trade_by_hand(self, side: OrderSide, qty: Decimal = Decimal("0.5"), symbol: str = BTC) -> None:
+        """A market order of a person at the venue's web page."""
+        instrument = (await self.venue.instruments())[symbol]
+        (ticker,) = (await self.market.tickers([symbol])).values()
+        price, venue = ticker.mark_price, self.venue._venue
+        assert venue is not None
+        venue.tick(instrument.venue_id, Quote(price, price, price, price, price), self.clock.now())
+        venue.trade_by_hand("paper", instrument.venue_id, side, qty, price, self.clock.now())
 
     async def events(self, worker: LiveTrading) -> list[Event]:
         return list((await worker._journal.load()).events)

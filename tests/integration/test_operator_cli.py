@@ -99,7 +99,7 @@ def test_status_is_0_while_the_worker_lives_and_1_when_it_is_dead(type_: Type, d
     assert seen[0][0] == ExitCode.OK
     assert "healthy" in seen[0][1] and SCOPE in seen[0][1] and "no action: flat" in seen[0][1]
     assert dead[0] == ExitCode.REFUSED
-    assert "UNHEALTHY: lease not held or not fresh" in dead[1] and "released" in dead[1]
+    assert "UNHEALTHY: H11 lease-not-fresh" in dead[1] and "released" in dead[1]
 
 
 def test_status_as_data_holds_the_same(type_: Type, database_url: str) -> None:

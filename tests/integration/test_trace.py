@@ -259,6 +259,19 @@ def test_the_command_ends_with_4_when_a_file_fails(folder):
     done = command(folder)
 
     assert done.exit_code == 4 and 'relation "nowhere" does not exist' in done.output
+    assert "refused M28 file-fails-on-throw-away" in done.output and "0002_expand_index line 1" in done.output
+
+
+def test_a_data_file_is_traced_and_one_of_batches_is_said_to_be_left_out(folder):
+    (folder / "0003_data_seed.sql").write_text("CREATE TABLE seeded AS SELECT 1 AS n;")
+    (folder / "0004_data_fill.sql").write_text(
+        "-- prodsafe: batch seeded by n\nUPDATE seeded SET n = n WHERE n BETWEEN :first AND :last;"
+    )
+
+    done = command(folder)
+
+    assert done.exit_code == 0 and "0003_data_seed" in done.output
+    assert "not traced: app 0004_data_fill runs in batches of seeded by n" in done.output
 
 
 def test_help_costs_no_database_driver():

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from live.clock import SystemClock
-from live.limiter import Budget, Limiter
+from live.limiter import Budget, Lane, Limiter, Pool, Quota
 from live.model import (
     Accepted,
     Gone,
@@ -32,6 +32,7 @@ from live.outcome import NoReply
 from live.simulator import DEMO_API_KEY, DEMO_API_SECRET
 from live.simulator.__main__ import demo_customer
 from live.simulator.faults import load_schedule
+from live.simulator.kraken_futures import RateLimit
 from live.simulator.scenarios import make_scenario
 from live.simulator.server import SimulatorServer, TrueClock
 from live.simulator.world import World
@@ -467,6 +468,135 @@ async def test_calls_that_overlap_keep_their_replies_apart(simulated: Simulated)
     )
 
 
+# --- budgets ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_storm_of_reads_stays_within_what_the_venue_grants_and_a_stop_passes_it_by(
+    simulated: Simulated,
+) -> None:
+    """Kraken's own limit: 500 units in 10 s. W35: no stop waits behind polls."""
+    simulated.server.api.rate_limit = RateLimit(cost=500, per_seconds=10)
+    await simulated.venue.submit(order(90), expires_at=soon(10), permit=yes)
+    trigger = (await simulated.price() * Decimal("0.9")).quantize(Decimal(1))
+
+    storm = [asyncio.create_task(simulated.venue.open_orders()) for _ in range(50)]
+    await asyncio.sleep(0.3)
+    protected = await simulated.venue.submit(stop(90, trigger), expires_at=soon(10), permit=yes)
+    still_waiting = sum(not read.done() for read in storm)
+    await asyncio.gather(*storm)
+
+    assert isinstance(protected, Accepted)
+    assert still_waiting > 10
+    quota = simulated.venue.quota
+    assert quota.refused_for_rate == 0
+    assert quota.longest_wait_seconds[Lane.PROTECTIVE] == pytest.approx(0.0, abs=0.01)
+    assert quota.longest_wait_seconds[Lane.ORDINARY] > 0.3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "result_error", "path": "openorders", "error": "apiLimitExceeded", "times": 1},
+        {"kind": "html", "path": "openorders", "status": 429, "times": 1},
+    ],
+)
+async def test_after_a_refusal_for_rate_the_reads_rest(simulated: Simulated, fault: dict[str, Any]) -> None:
+    """Trap 4.3.14."""
+    await simulated.venue.positions()
+    simulated.faults(fault)
+
+    with pytest.raises(VenueUnreadable):
+        await simulated.venue.open_orders()
+    began = asyncio.get_running_loop().time()
+    await simulated.venue.open_orders()
+
+    assert simulated.venue.quota.refused_for_rate == 1
+    assert asyncio.get_running_loop().time() - began >= 0.9
+
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_clock_that_is_set_while_running_is_noticed_and_a_stop_still_gets_through(simulated: Simulated) -> None:
+    """processBefore is told in the venue's time: unmoved, every stop would come too late, and too late to exit, too."""
+    venue = simulated.venue
+    trigger = (await simulated.price() * Decimal("0.9")).quantize(Decimal(1))
+    await venue.submit(order(95), expires_at=soon(), permit=yes)
+    for seconds in (30, -30):
+        simulated.world.clock.offset = timedelta(seconds=seconds)
+        await venue.positions()
+
+        assert venue.clock_offset_seconds == pytest.approx(seconds, abs=0.2)
+        assert isinstance(await venue.submit(stop(96 + seconds, trigger), expires_at=soon(), permit=yes), Accepted)
+
+
+# --- every mutation, through ccxt and the socket ----------------------------------------------------------------------
+
+BAD_VALUES = (None, -1, "much", "", [], {}, 1e300, "NaN")
+READ_KEYS = {
+    "openorders": ("openOrders", "openOrders.unfilledSize", "openOrders.symbol", "openOrders.reduceOnly", "result"),
+    "openpositions": ("openPositions", "openPositions.size", "openPositions.price", "openPositions.side", "result"),
+    "fills": ("fills", "fills.fill_id", "fills.size", "fills.fillTime", "result"),
+    "accounts": ("accounts", "accounts.flex", "accounts.flex.portfolioValue", "result"),
+    "tickers": ("tickers", "tickers.symbol", "result"),
+    "instruments": ("instruments", "instruments.tickSize", "instruments.marginLevels", "result"),
+}
+
+
+@pytest.mark.parametrize("path", READ_KEYS)
+async def test_a_poisoned_reply_is_unreadable_through_ccxt_too(simulated: Simulated, path: str) -> None:
+    """Never flat, never none, never another exception; markets that ccxt has parsed stay as they were."""
+    venue = simulated.venue
+    await venue.submit(order(97), expires_at=soon(), permit=yes)
+    await venue.submit(resting(98), expires_at=soon(), permit=yes)
+    reads: dict[str, Callable[[], Awaitable[Any]]] = {
+        "openorders": venue.open_orders,
+        "openpositions": venue.positions,
+        "fills": lambda: venue.fills(since=long_ago()),
+        "accounts": venue.account,
+        "tickers": lambda: venue.tickers([BTC]),
+        "instruments": venue.instruments,
+    }
+    before = await reads[path]()
+    allowed = {("openorders", "openOrders"), ("openpositions", "openPositions"), ("fills", "fills")}
+
+    for key in READ_KEYS[path]:
+        for value in BAD_VALUES:
+            simulated.faults({"kind": "set_key", "path": path, "key": key, "value": value})
+            if value == [] and (path, key) in allowed:
+                continue  # the venue's way to say none
+            if key.endswith(("symbol", "fill_id")) and value in ("much", "NaN"):
+                continue  # a contract of no name here: seen, and foreign; a fill of any id is a fill
+            if key.endswith("marginLevels") and value == []:
+                continue  # told nothing of margin, the least leverage is assumed
+            if key.endswith("portfolioValue") and value == -1:
+                continue  # an account below zero
+            with pytest.raises(VenueUnreadable):
+                await reads[path]()
+
+    simulated.faults()
+    after = await reads[path]()
+    assert type(after) is type(before)
+    assert (await venue.instruments())[BTC].venue_id == "PF_XBTUSD"
+
+
+@pytest.mark.parametrize(
+    "key", ["sendStatus", "sendStatus.status", "sendStatus.order_id", "sendStatus.cliOrdId", "result"]
+)
+async def test_a_poisoned_reply_to_a_send_is_unknown_through_ccxt_too(simulated: Simulated, key: str) -> None:
+    for number, value in enumerate(BAD_VALUES):
+        simulated.faults({"kind": "set_key", "path": "sendorder", "key": key, "value": value})
+
+        outcome = await simulated.venue.submit(resting(300 + number), expires_at=soon(10), permit=yes)
+
+        if key == "sendStatus.cliOrdId" and value not in ("much", "NaN"):
+            assert isinstance(outcome, Accepted)  # the id is an echo, and may be left out
+        elif key == "sendStatus.order_id" and value in ("much", "NaN"):
+            assert outcome == Accepted(value)  # it may be an id: reconcile finds the order by ours
+        else:
+            assert isinstance(outcome, Unknown), (key, value)
+
+
 # --- against a server that lies ---------------------------------------------------------------------------------------
 
 
@@ -652,6 +782,7 @@ async def test_fills_hidden_behind_a_full_page_of_one_instant_are_unreadable(
     liar: Liar, venue: KrakenFuturesVenue
 ) -> None:
     row = {"order_id": "o", "symbol": "PF_XBTUSD", "side": "buy", "size": 1, "price": 1, "fillTime": NOW}
+    row |= {"fillType": "taker"}
     liar.text = json.dumps({"result": "success", "fills": [row | {"fill_id": f"f{number}"} for number in range(100)]})
 
     with pytest.raises(VenueUnreadable, match="instant"):
@@ -664,7 +795,7 @@ async def test_fills_of_one_instant_on_both_sides_of_a_page_are_all_read(liar: L
     times = [began + timedelta(seconds=number // 6) for number in range(230)]
     rows = [
         {"fill_id": f"f{number}", "order_id": "o", "symbol": "PF_XBTUSD", "side": "buy", "size": 1, "price": 1}
-        | {"fillTime": at.isoformat()}
+        | {"fillTime": at.isoformat(), "fillType": "taker"}
         for number, at in enumerate(times)
     ]
 
@@ -692,7 +823,8 @@ async def test_pages_that_promise_more_and_bring_nothing_are_unreadable(liar: Li
 @pytest.mark.parametrize(
     ("exchange_id", "options", "refusal"),
     [
-        ("binanceusdm", {}, "V02"),
+        ("binanceusdm", {}, "V02"),  # its replies are written down, but nothing was ever sent there
+        ("bybit", {}, "V02"),
         ("no_such_exchange", {}, "V02"),
         ("no_such_exchange", {"for_live": False}, "V03"),
         ("krakenfutures", {"url": "http://venue.example:80"}, "V04"),
@@ -732,7 +864,6 @@ def test_without_url_or_sandbox_the_venue_itself_is_asked_over_https() -> None:
 
 async def test_the_unified_reads_of_any_exchange_over_real_http(simulated: Simulated) -> None:
     """A second exchange is a settings change: the same questions through ccxt's own parsers."""
-    limiter = Limiter(GENEROUS)
     wire = open_wire(
         "krakenfutures",
         api_key=DEMO_API_KEY,
@@ -740,7 +871,7 @@ async def test_the_unified_reads_of_any_exchange_over_real_http(simulated: Simul
         api_password=None,
         sandbox=False,
         url=simulated.server.url,
-        limiter=limiter,
+        quota=Quota({pool: Limiter(GENEROUS) for pool in Pool}),
         send_timeout_seconds=1,
         read_timeout_seconds=5,
     )
@@ -752,7 +883,8 @@ async def test_the_unified_reads_of_any_exchange_over_real_http(simulated: Simul
     instruments, tickers = await plain.instruments(), await plain.tickers([BTC])
     candles = await plain.candles(BTC, timedelta(hours=1), since=datetime.now(UTC) - timedelta(hours=5))
 
-    assert instruments[BTC] == replace((await simulated.venue.instruments())[BTC], max_leverage=Decimal(1))
+    known = (await simulated.venue.instruments())[BTC]
+    assert instruments[BTC] == replace(known, max_leverage=Decimal(1), margin_levels=())
     assert tickers[BTC].bid_price > 0
     assert len(candles) in {4, 5}
     assert await plain.positions() == await simulated.venue.positions()

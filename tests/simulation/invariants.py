@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from live.book import Book, fold
-from live.events import ExternalFill, Filled, IntentApproved, OrderIntended, decode
+from live.events import (
+    Decided,
+    EquityObserved,
+    Event,
+    ExternalFill,
+    Filled,
+    IntentApproved,
+    OrderIntended,
+    OrderResubmitted,
+    decode,
+)
 from live.live_trading import LiveTrading
 from live.model import Leg, OrderSide
 from live.order_id import parse
-from live.position import IllegalTransition, Phase
+from live.position import IllegalTransition, Phase, Position
 from live.reconcile import FOREIGN
 from live.simulator.orders import Order, OrderKind
-from tests.simulation.stage import INSTRUMENTS, Stage
+from tests.simulation.market import INSTRUMENTS
+from tests.simulation.stage import Stage
 
 NAKED_SLACK_SECONDS = 40.0  # the bound ends in an exit; its request may be lost and looked up, twice
+ZERO = Decimal(0)
+MARK_SECONDS = 75.0
+ROUTINE = ("decided", "equity_observed", "worker_started")
 EQUITY_SLACK_PCT = 3  # the limit is checked against the equity of the last look
 
 
@@ -25,27 +39,33 @@ def broken(stage: Stage) -> list[str]:
     worker = stage.worker
     if worker is None:
         return [*stage.found, "no worker could boot"]
+    events = [decode(row.payload) for _, row in stage.store.rows]
     return [
         *stage.found,
-        *_requests(stage),
-        *_fills(stage),
+        *_requests(stage, events),
+        *_decisions(events),
+        *_fills(stage, events),
         *_book_beside_venue(stage, worker.book),
         *_protection(stage, worker.book),
-        *_journal(stage, worker),
+        *_journal(stage, worker, events),
+        *_equity(stage, worker, events),
         *_exposure(stage),
     ]
 
 
-def _requests(stage: Stage) -> Iterator[str]:
+def _requests(stage: Stage, events: Sequence[Event]) -> Iterator[str]:
     arrivals = stage.venue.arrivals
-    for cid, times in Counter(each.spec.client_order_id for each in arrivals).items():
-        if times > 1:
-            yield f"{cid} arrived {times} times"
-    taken = [parse(each.spec.client_order_id) for each in arrivals if each.refused is None]
-    epochs = [named.epoch for named in taken if named]
+    again = Counter(e.client_order_id for e in events if isinstance(e, OrderResubmitted))
+    for cid, times in stage.sent.items():
+        if times > 1 + again[cid]:
+            yield f"{cid} was sent {times} times"
+    taken = [each.spec for each in arrivals if each.was_taken]
+    epochs = [named.epoch for named in map(parse, (spec.client_order_id for spec in taken)) if named]
     if epochs != sorted(epochs):
         yield f"epochs went back at the venue: {epochs}"
-    events = [decode(row.payload) for _, row in stage.store.rows]
+    for spec in taken:
+        if spec.reduce_only == (spec.leg is Leg.ENTRY):
+            yield f"{spec.client_order_id} reduces: {spec.reduce_only}"
     signal_of = {e.intent.position_id: e.intent.reasons[0] for e in events if isinstance(e, IntentApproved)}
     entries = [e.spec for e in events if isinstance(e, OrderIntended) and e.spec.leg is Leg.ENTRY]
     for signal, times in Counter(signal_of[entry.position_id] for entry in entries).items():
@@ -57,9 +77,21 @@ def _requests(stage: Stage) -> Iterator[str]:
             yield f"{each.spec.client_order_id} was sent and never written down"
 
 
-def _fills(stage: Stage) -> Iterator[str]:
+def _decisions(events: Sequence[Event]) -> Iterator[str]:
+    """An entry has its decision in the journal, and a decision to take its entry."""
+    taken = Counter(e.symbol for e in events if isinstance(e, Decided) and e.taken)
+    entered = Counter(e.spec.symbol for e in events if isinstance(e, OrderIntended) and e.spec.leg is Leg.ENTRY)
+    if taken != entered:
+        yield f"decided to enter {dict(taken)}, entered {dict(entered)}"
+    for (symbol, closed_at), times in Counter(
+        (e.symbol, e.closed_at) for e in events if isinstance(e, Decided)
+    ).items():
+        if times > 1:
+            yield f"{symbol}: the candle that closed at {closed_at} was decided {times} times"
+
+
+def _fills(stage: Stage, events: Sequence[Event]) -> Iterator[str]:
     ours = {e.fill_id for e in stage.venue.book.executions if parse(e.order.client_order_id)}
-    events = [decode(row.payload) for _, row in stage.store.rows]
     recorded = Counter(e.fill.fill_id for e in events if isinstance(e, Filled | ExternalFill))
     if lost := ours - recorded.keys():  # one that names nobody, of an order the venue kept silent about, is external
         yield f"fills lost: {sorted(lost)}"
@@ -116,6 +148,11 @@ def _protection(stage: Stage, book: Book) -> Iterator[str]:
             yield f"{symbol}: stops {found}, wanted {wanted}"
         if any(not order.reduce_only and _reduces(order, held.qty) for order in orders if held):
             yield f"{symbol}: an order against the position is not reduce-only"
+        targets = sum(
+            (order.remaining for order in orders if order.reduce_only and order.kind is OrderKind.LIMIT), ZERO
+        )
+        if targets > (abs(held.qty) if held else 0):
+            yield f"{symbol}: targets of {targets} together exceed the position"
     bound = stage.settings.live_naked_bound_seconds + NAKED_SLACK_SECONDS
     if stage.naked_seconds_max > bound:
         yield f"naked for {stage.naked_seconds_max:.1f} s under a running worker, bound {bound} s"
@@ -129,12 +166,12 @@ def _reduces(order: Order, qty: Decimal) -> bool:
     return order.side is _stop_of(qty)[0]
 
 
-def _journal(stage: Stage, worker: LiveTrading) -> Iterator[str]:
+def _journal(stage: Stage, worker: LiveTrading, events: Sequence[Event]) -> Iterator[str]:
     for _, halt in stage.store.halts:
         if halt.halted and "contradicts" in (halt.reason or ""):
             yield f"contradiction: {halt.reason}"
     try:
-        again = fold(decode(row.payload) for _, row in stage.store.rows)
+        again = fold(events)
     except IllegalTransition as illegal:
         yield f"the journal does not fold: {illegal}"
         return
@@ -148,9 +185,54 @@ def _journal(stage: Stage, worker: LiveTrading) -> Iterator[str]:
         yield "not reconciled"
 
 
+def _equity(stage: Stage, worker: LiveTrading, events: Sequence[Event]) -> Iterator[str]:
+    """The marks that no restart may forgive: one a minute while the venue is readable, the peak a fold of them."""
+    marks = [e for e in events if isinstance(e, EquityObserved)]
+    known, now = worker.book.equity, stage.clock.now()
+    if known is None or not marks:
+        yield "equity was never marked"
+        return
+    if (age := (now - marks[-1].at).total_seconds()) > MARK_SECONDS:
+        yield f"the last equity mark is {age:.0f} s old"
+    rebased = max((n for n, mark in enumerate(marks) if mark.rebased), default=0)
+    if known.peak < max(mark.equity_quote for mark in marks[rebased:]):
+        yield f"peak equity {known.peak} is below a mark of it"
+
+
 def _exposure(stage: Stage) -> Iterator[str]:
     """Only what we sent: a person may trade as much as they like."""
     limit_pct = stage.settings.risk_max_notional_pct + EQUITY_SLACK_PCT
     for seen_pct in stage.venue.exposures_pct:
         if seen_pct > limit_pct:
             yield f"an entry brought the exposure to {seen_pct:.1f} % of equity"
+    for count in stage.venue.exposed_symbols:
+        if count > stage.settings.risk_max_positions:
+            yield f"an entry made {count} positions, {stage.settings.risk_max_positions} are allowed"
+
+
+async def restless(stage: Stage) -> list[str]:
+    """What a settled worker still does when it looks again, and what a restart changes: nothing, both times."""
+    assert stage.worker is not None
+    before = len(stage.store.rows)
+    for _ in range(2):
+        await stage.worker.tick()
+    found = [f"nothing happened, and yet {what}" for what in _news(stage, before)]
+    book, before, sent = stage.worker.book, len(stage.store.rows), sum(stage.sent.values())
+    stage.say("restart")
+    restarted = await stage.boot()
+    found += [f"a restart wrote {what}" for what in _news(stage, before)]
+    if sum(stage.sent.values()) != sent:
+        found.append("a restart sent an order")
+    if _held(restarted.book) != _held(book):
+        found.append("a restart changed the positions")
+    return found
+
+
+def _news(stage: Stage, before: int) -> list[str]:
+    """What was written since; an entry may expire at any time."""
+    rows = [row for _, row in stage.store.rows[before:] if not (row.client_order_id or "").endswith("-e")]
+    return [row.kind for row in rows if row.kind not in ROUTINE]
+
+
+def _held(book: Book) -> list[Position]:
+    return [position for position in book.positions.values() if position.qty > 0]

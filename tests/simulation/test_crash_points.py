@@ -1,64 +1,42 @@
-"""One eventful life, and the same life with a crash before and after each of its effects: a successor mends each."""
+"""Scripted lives, and the same with a crash before and after their effects: a successor mends each.
+
+Here every effect of the golden path, and of the other scenes a part; `make crash-points` tries them all.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from decimal import Decimal
+from collections.abc import Sequence
 
 import pytest
 
-from live.model import OrderSide
-from tests.simulation.driver import settle, step
-from tests.simulation.invariants import broken
-from tests.simulation.stage import BASES, BEGAN, INSTRUMENTS, Faults, Stage
+from tests.simulation.crash_points import Point, effects_of, points_of, try_point
+from tests.simulation.scenes import SCENES
+from tests.simulation.stage import kind_of
 
-SEED = 3
-STEPS = 30
-QUIET = 20
-# per mille of the base price, one step after the other: through entries, first targets, break-even stops and stops
-PATH = (0, 0, 0, 2, -2, 11, 13, 13, 1, -2, -11, -13, 0, 3, 22, 33, 0, -3, -22, -33)
+GOLDEN = "golden path"
 
 
-async def life(crash_at: tuple[int, str] | None = None, *, fill_share: float = 0.0) -> Stage:
-    """Three symbols that trade along PATH, a hand that closes one position and opens another."""
-    stage = Stage(SEED, faults=Faults(partial_fill=fill_share))
-    stage.crash_at = crash_at
-    for number in range(STEPS):
-        _move(stage, number)
-        await step(stage)
-    await settle(stage, ticks=QUIET)
-    return stage
+def first_of_each_kind(scene: str, effects: Sequence[str]) -> list[Point]:
+    """One point on each side of the first effect of each kind."""
+    firsts = {kind_of(effect): number for number, effect in reversed(list(enumerate(effects, start=1)))}
+    return [point for point in points_of(scene, effects) if point.number in firsts.values()]
 
 
-def _move(stage: Stage, number: int) -> None:
-    if stage.worker is None or not stage.worker.status.reconciled:
-        return
-    for symbol, instrument in INSTRUMENTS.items():
-        price = BASES[symbol] * (1 + Decimal(PATH[number % len(PATH)]) / 1000)
-        stage.venue.show(symbol, instrument.round_price(price))
-    if number in (15, 24):
-        stage.venue.trade_by_hand("SOL/USD:USD", OrderSide.BUY if number == 15 else OrderSide.SELL, Decimal(20))
-
-
-def effects_of_the_golden_life() -> int:
-    return asyncio.run(life()).effects
-
-
-def test_the_golden_life_is_eventful_and_breaks_no_rule() -> None:
-    stage = asyncio.run(life())
-
-    said = "\n".join(stage.full_trace())
-    assert broken(stage) == []
-    assert stage.time > BEGAN
-    for wanted in ("-e ", "-s ", "-t ", "replaced", "filled", "by hand", "adopted"):
-        assert wanted in said, wanted
-    assert stage.effects > 40
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_scene_shows_what_it_is_there_for_and_breaks_no_rule(scene: str) -> None:
+    assert len(effects_of(scene)) > 25
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_at_any_effect_is_mended_by_the_successor(when: str) -> None:
-    for number in range(1, effects_of_the_golden_life() + 1):
-        stage = asyncio.run(life((number, when)))
+def test_a_crash_at_any_effect_of_the_golden_path_is_mended_by_the_successor(when: str) -> None:
+    points = [point for point in points_of(GOLDEN, effects_of(GOLDEN)) if point.when == when]
 
-        assert broken(stage) == [], f"crash {when} effect {number}"
-        assert any(f"crash {when} effect {number}," in line for line in stage.trace)
+    assert {point: found for point in points if (found := try_point(point).found)} == {}
+
+
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene != GOLDEN])
+def test_a_crash_at_each_kind_of_effect_is_mended_by_the_successor(scene: str) -> None:
+    points = first_of_each_kind(scene, effects_of(scene))
+
+    assert {point: found for point in points if (found := try_point(point).found)} == {}
+    assert len(points) >= 10

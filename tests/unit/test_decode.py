@@ -211,6 +211,18 @@ def test_a_failing_http_code_is_unreadable_whatever_the_body(name: str, status: 
         decode_kraken.read_payload(path, Reply(status, body(key, good).body))
 
 
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_key_that_the_venue_does_not_know_is_a_refusal_of_its_own(name: str, status: int) -> None:
+    """No waiting mends it: at boot exit 1, so that no supervisor restarts into the same answer."""
+    text = json.dumps({"result": "error", "error": "authenticationError", "serverTime": "2026-01-01T00:00:00.000Z"})
+
+    with pytest.raises(VenueUnreadable) as caught:
+        decode_kraken.read_payload(READS[name][0], Reply(status, text))
+
+    assert (caught.value.refusals[0].id, caught.value.exit_code) == ("V09", 1)
+
+
 def test_a_refusal_shows_what_was_seen_and_cut_short() -> None:
     with pytest.raises(VenueUnreadable) as caught:
         decode_kraken.read_payload("openorders", Reply(200, "x" * 5000))

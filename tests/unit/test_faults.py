@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from live.simulator.__main__ import EPILOG
 from live.simulator.faults import FaultKind, FaultSchedule, load_schedule, parse_schedule, with_key, without_key
 
 SEND = "/derivatives/api/v3/sendorder"
@@ -141,3 +142,13 @@ def test_keys_are_removed_and_replaced_at_depth():
 
 def _rule(kind: FaultKind):
     return parse_schedule([{"kind": kind, "key": "x"}]).rules[0]
+
+
+def test_every_example_of_the_help_is_a_schedule() -> None:
+    examples = [line.strip() for line in EPILOG.splitlines() if line.strip().startswith("[{")]
+
+    assert len(examples) >= 4
+    for example in examples:
+        schedule, _ = json.JSONDecoder().raw_decode(example)
+        assert len(parse_schedule(schedule).rules) == 1
+    assert all(kind in EPILOG for kind in FaultKind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.market import (
+    HOLE_PATIENCE,
     TIMEFRAMES,
     BadCandles,
+    arrivals,
     closed,
     gaps,
     last_boundary,
@@ -144,3 +147,56 @@ def test_gaps_are_found_with_their_size() -> None:
 def test_the_last_boundary_is_now_itself_on_a_boundary() -> None:
     assert last_boundary(START, BAR) == START
     assert last_boundary(START - timedelta(microseconds=1), BAR) == START - BAR
+
+
+# --- what a reading adds ----------------------------------------------------------------------------------------------
+
+LONG_AFTER = START + 1000 * BAR
+
+
+def test_only_what_follows_the_last_candle_is_fresh() -> None:
+    read = [candle(0), candle(1), candle(2)]
+
+    assert arrivals(read, candle(1), LONG_AFTER).fresh == (candle(2),)
+    assert arrivals(read, None, LONG_AFTER).fresh == tuple(read)
+    assert arrivals(read, candle(2), LONG_AFTER).fresh == ()
+
+
+@pytest.mark.parametrize("last", [None, candle(0)])
+def test_a_new_hole_is_waited_for_and_an_old_one_is_the_venues_truth(last: Candle | None) -> None:
+    read = [candle(0), candle(3), candle(4)]
+    enough = candle(3).closed_at + HOLE_PATIENCE
+
+    waiting = arrivals(read, last, enough - timedelta(microseconds=1))
+    believed = arrivals(read, last, enough)
+
+    assert waiting.hole is not None and waiting.hole.missing == 2
+    assert waiting.fresh == ((candle(0),) if last is None else ())
+    assert believed.fresh[-2:] == (candle(3), candle(4)) and believed.hole is None
+
+
+def test_a_revised_candle_is_told_and_the_series_keeps_its_own() -> None:
+    """History that was decided on is not rewritten in silence; trades counted late change the volume alone."""
+    told = candle(1, high="103")
+
+    assert arrivals([told, candle(2)], candle(1), LONG_AFTER).revised == told
+    assert arrivals([told, candle(2)], candle(1), LONG_AFTER).fresh == (candle(2),)
+    assert arrivals([candle(1, volume="9")], candle(1), LONG_AFTER).revised is None
+
+
+@given(st.lists(st.sets(st.integers(0, 12)), max_size=8), st.randoms(use_true_random=False))
+def test_readings_with_holes_repeats_and_disorder_add_up_to_the_series(
+    told: list[set[int]], chance: random.Random
+) -> None:
+    """I48: each candle once, in order, and none lost, whatever a reading left out while it was new."""
+    last, series = None, []
+
+    for numbers in [*told, set(range(13))]:
+        rows = [candle(number) for number in numbers] * 2
+        chance.shuffle(rows)
+        fresh = arrivals(closed(rows, LONG_AFTER), last, START).fresh  # asked so early that every hole is new
+        series += fresh
+        last = series[-1] if series else None
+
+    begin = series[0].opened_at
+    assert series == [candle(number) for number in range((begin - START) // BAR, 13)]

@@ -241,7 +241,9 @@ def test_or_its_symbol_is_frozen_as_settings_say_and_thaws_when_it_is_gone() -> 
     book.apply(event)
 
     assert mended(book, reading([venue_position("3")]), freeze) == (), "said once"
-    (thaw,) = reconcile.thawed(book, reading())
+    gone = reconcile.no_longer_frozen(book, reading(), "abc")
+    assert reconcile.thawed(gone, {}, at(20)) == [], "one list alone may lack it"
+    (thaw,) = reconcile.thawed(gone, gone, at(21))
     assert isinstance(thaw, SymbolThawed)
 
 

@@ -119,6 +119,13 @@ def test_the_limits_of_the_worker_are_asked_too() -> None:
     assert all(code.isidentifier() or "-" in code for code in summary.denied)
 
 
+def test_a_dear_slippage_is_a_cost_and_no_spread_of_the_market() -> None:
+    """The replay's bid and ask are made of it, so it must not look like a market that nobody should enter."""
+    replayed = run(scenario(800), costs=Costs(slippage_bps=Decimal(40)))
+
+    assert report_of(replayed).summary.denied == {"cost": 3}
+
+
 def test_a_candle_that_is_missing_after_the_setup_makes_its_decision_too_late() -> None:
     candles = scenario(SETUP + 10)
     del candles[SETUP]
@@ -126,7 +133,7 @@ def test_a_candle_that_is_missing_after_the_setup_makes_its_decision_too_late() 
     replayed = run(candles)
     summary = report_of(replayed).summary
 
-    assert (summary.missing_candles, summary.signals, summary.denied) == (1, 1, {"late": 1})
+    assert (summary.missing_candles, summary.signals, summary.denied) == (1, 1, {"data-age": 1})
 
 
 def test_candles_before_the_beginning_only_warm_up() -> None:

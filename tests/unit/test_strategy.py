@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from live.market import HOLE_PATIENCE
 from live.model import Candle
 from live.smc import Engine, SmcParameters
 from live.strategy import PUBLISH_DELAY, SAVE_EVERY, Feed, News
@@ -133,6 +138,27 @@ async def test_the_memory_is_saved_at_the_warm_up_and_then_now_and_again() -> No
     assert all((last := Engine.from_snapshot(text, P, SYMBOL).last) and last.number for text in texts)
 
 
+async def test_feeds_of_many_symbols_do_not_all_save_on_one_candle() -> None:
+    """All of five hundred memories at once took a second, in which no stop could have been placed."""
+    saved_at: dict[int, list[int]] = {}
+
+    class Noting(Shelf):
+        async def save_snapshot(self, symbol: str, timeframe: timedelta, text: str) -> None:
+            last = Engine.from_snapshot(text, P, SYMBOL).last
+            assert last is not None
+            saved_at.setdefault(number, []).append(last.number)
+
+    for number in (0, 1, 40):
+        one = Feed(SYMBOL, Tape(CANDLES), P, warmup_candles=WARMUP, memory=Noting(), head_start=number)  # type: ignore[arg-type]
+        await walked(one, CANDLES[WARMUP:])
+
+    at_warm_up = {numbers[0] for numbers in saved_at.values()}
+    later = [numbers[1:] for numbers in saved_at.values()]
+    assert len(at_warm_up) == 1
+    assert all(b - a == SAVE_EVERY for numbers in later for a, b in pairwise(numbers))
+    assert not set(later[0]) & set(later[1]) and not set(later[1]) & set(later[2])
+
+
 def revised(number: int) -> list[Candle]:
     """The venue's candles with another close at that one."""
     candles = list(CANDLES)
@@ -185,3 +211,138 @@ async def test_candles_that_cannot_be_true_are_a_problem_and_asked_for_again() -
     assert bad.problem is not None
     assert "not positive" in bad.problem
     assert good.candles[-1] == CANDLES[WARMUP]
+
+
+# --- a venue that is late, wrong or away ------------------------------------------------------------------------------
+
+
+async def test_a_hole_is_asked_for_again_at_once() -> None:
+    """A page that lacks a candle is not yet a venue that has none."""
+
+    class Forgetful(Tape):
+        async def candles(self, symbol: str, timeframe: timedelta, *, since: datetime) -> list[Candle]:
+            told = await super().candles(symbol, timeframe, since=since)
+            return told if len(self.asked) == 2 else [one for one in told if one != CANDLES[WARMUP - 5]]
+
+    tape = Forgetful(CANDLES)
+
+    (news,) = await walked(feed(tape, Shelf()), [CANDLES[WARMUP]])
+
+    assert tape.asked == [CANDLES[1].opened_at, CANDLES[WARMUP - 5].opened_at]
+    assert (news.candles, news.problem) == (tuple(CANDLES[1 : WARMUP + 1]), None)
+
+
+async def test_a_warm_up_by_less_than_was_asked_for_is_said() -> None:
+    """A reply cut to 300 rows would make the strategy see another structure than it did yesterday."""
+    (news,) = await walked(feed(Tape(CANDLES[WARMUP - 30 :]), Shelf()), [CANDLES[WARMUP]])
+
+    assert len(news.candles) == 31
+    assert news.problem is not None and "warmed up by 31 of 200 candles" in news.problem
+
+
+async def test_a_candle_that_is_told_late_is_waited_for_and_read_in_its_place() -> None:
+    tape = Tape(CANDLES[: WARMUP + 1])
+    one = feed(tape, Shelf())
+    await walked(one, [CANDLES[WARMUP]])
+    now = just_after(CANDLES[WARMUP + 2])
+
+    tape.candles_there = [*CANDLES[: WARMUP + 1], CANDLES[WARMUP + 2]]
+    waiting = await one.news(now)
+    tape.candles_there = CANDLES
+    told = await one.news(now + timedelta(seconds=5))
+
+    assert waiting.candles == () and waiting.problem is not None
+    assert "1 candles from" in waiting.problem
+    assert told.candles == tuple(CANDLES[WARMUP + 1 : WARMUP + 3])
+
+
+async def test_a_hole_that_stays_is_the_venues_truth_after_a_while() -> None:
+    holed = [*CANDLES[: WARMUP + 1], *CANDLES[WARMUP + 2 :]]
+    one = feed(Tape(holed), Shelf())
+    await walked(one, [CANDLES[WARMUP]])
+
+    believed = await one.news(CANDLES[WARMUP + 2].closed_at + HOLE_PATIENCE)
+
+    assert believed.candles == (CANDLES[WARMUP + 2],)
+
+
+async def test_a_revised_candle_is_said_once_and_changes_nothing() -> None:
+    """What was decided on stays what it was; the memory is warmed up anew at the next start."""
+    tape = Tape(CANDLES)
+    one, other = feed(tape, Shelf()), feed(Tape(CANDLES), Shelf())
+    await walked(one, [CANDLES[WARMUP]])
+    await walked(other, [CANDLES[WARMUP]])
+    tape.candles_there = revised(WARMUP)
+
+    first, *more = await walked(one, CANDLES[WARMUP + 1 : WARMUP + 4])
+
+    assert first.problem is not None and "revised the candle" in first.problem
+    assert [replace(first, problem=None), *more] == await walked(other, CANDLES[WARMUP + 1 : WARMUP + 4])
+
+
+async def test_a_candle_closed_by_our_clock_alone_is_not_read() -> None:
+    """W44: the venue's clock may lag behind ours, and then its last row is still open."""
+    one = feed(Tape(CANDLES), Shelf())
+
+    news = await one.news(just_after(CANDLES[WARMUP]) - timedelta(microseconds=1))
+
+    assert news.candles[-1] == CANDLES[WARMUP - 1]
+
+
+async def test_after_an_outage_all_that_closed_is_read_in_order() -> None:
+    one = feed(Tape(CANDLES), Shelf())
+    await walked(one, [CANDLES[WARMUP]])
+
+    (news,) = await walked(one, [CANDLES[WARMUP + 40]])
+
+    assert news.candles == tuple(CANDLES[WARMUP + 1 : WARMUP + 41])
+    assert [opinion.candle for opinion in news.opinions] == list(news.candles)
+
+
+async def test_a_series_without_its_newest_candle_is_overdue_after_one_more() -> None:
+    tape = Tape(CANDLES[: WARMUP + 1])
+    one = feed(tape, Shelf())
+    await walked(one, [CANDLES[WARMUP]])
+    second = timedelta(seconds=1)
+
+    assert not one.is_overdue(just_after(CANDLES[WARMUP + 2]) - second)
+    assert one.is_overdue(just_after(CANDLES[WARMUP + 2]))
+
+
+async def test_a_series_that_never_begins_is_overdue_too() -> None:
+    """A symbol of which no candle can ever be used must not look as healthy as one that is quiet."""
+    one = feed(Tape([]), Shelf())
+    now = just_after(CANDLES[WARMUP])
+
+    assert not one.is_overdue(now)
+    await one.news(now)
+
+    assert not one.is_overdue(now + BAR - timedelta(seconds=1))
+    assert one.is_overdue(now + BAR)
+
+
+@given(st.lists(st.sets(st.integers(WARMUP, WARMUP + 6), max_size=4), max_size=6), st.randoms(use_true_random=False))
+@settings(max_examples=25, deadline=None)
+def test_whatever_a_reading_leaves_out_repeats_or_disorders_the_strategy_reads_the_series(
+    forgotten: list[set[int]], chance: random.Random
+) -> None:
+    """I48, and the reason to trust a replay: each candle once and in order, as if the venue had never failed.
+
+    No candle is left out of two readings in a row: then the venue has none.
+    """
+
+    class Unreliable(Tape):
+        async def candles(self, symbol: str, timeframe: timedelta, *, since: datetime) -> list[Candle]:
+            told = await super().candles(symbol, timeframe, since=since)
+            numbers = forgotten.pop() if forgotten and len(self.asked) % 2 else set()
+            told = [one for one in told if one not in {CANDLES[number] for number in numbers}] * 2
+            chance.shuffle(told)
+            return told
+
+    async def heard() -> list[Candle]:
+        tape = Unreliable(CANDLES[: WARMUP + 8])
+        one, now = feed(tape, Shelf()), just_after(CANDLES[WARMUP + 7])
+        news = [await one.news(now + timedelta(seconds=second)) for second in range(16)]
+        return [candle for each in news for candle in each.candles]
+
+    assert asyncio.run(heard()) == CANDLES[8 : WARMUP + 8]
