@@ -29,13 +29,12 @@ from prodsafe.migrations.backfill_key import (
     next_keys,
     run_statement,
 )
+from prodsafe.migrations.backfill_lag import Lags
 from prodsafe.migrations.backfill_pace import (
     SHORTEST_PAUSE,
-    Lag,
     Pace,
     Progress,
     Throttle,
-    behind,
     duration,
     pause_seconds,
     progress_line,
@@ -56,17 +55,12 @@ _LOCK_KEY = int.from_bytes(hashlib.sha256(b"prodsafe backfill lock 1").digest()[
 BACKFILLING = Right(_LOCK_KEY, AT_WORK, "is at the backfills of this database")
 BATCH_TIMEOUT_MS = 10_000
 BUSY_SECONDS, RESUME_SECONDS = 600.0, 30.0  # without one batch that got its locks; without a beginning
-LAG_LOOK_SECONDS, TOLD_AGAIN_SECONDS = 1.0, 5.0
+TOLD_AGAIN_SECONDS = 5.0
 
 BEGIN = begin_sql(BATCH_TIMEOUT_MS).encode()
 _WAITERS = """
 SELECT count(DISTINCT pid) FROM pg_catalog.pg_locks
  WHERE NOT granted AND pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid))
-"""
-_LAGS = """
-SELECT coalesce(application_name, ''), extract(epoch FROM replay_lag)::float8,
-       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn)::bigint, state IS NOT NULL
-  FROM pg_catalog.pg_stat_replication
 """
 
 WAITS = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure, errors.QueryCanceled)
@@ -207,7 +201,7 @@ def run(work: Work, stop: Stop, tell: Tell) -> Progress:
     Raises SchemaNotReady (M09, M10, M11, M23), and what psycopg raises when the connection is lost.
     """
     began = time.monotonic()
-    pace, busy_since, lags = Pace.starting(work.batch.size, work.throttle), began, _Lags(work)
+    pace, busy_since, lags = Pace.starting(work.batch.size, work.throttle), began, Lags(work)
     while True:
         try:
             with failures_named(work.conn, work.label):
@@ -347,34 +341,6 @@ def failures_named(conn: Connection, label: str, *, waits: bool = False) -> Iter
         if conn.closed or (isinstance(error, WAITS) and not waits):
             raise
         raise SchemaNotReady(failed(label, error)) from error
-
-
-class _Lags:
-    """Waits while a standby is too far behind; looks once a second at most."""
-
-    def __init__(self, work: Work) -> None:
-        self._work, self._look_at, self._told_blind = work, 0.0, False
-
-    def wait(self, stop: Stop) -> None:
-        told_at = 0.0
-        while time.monotonic() >= self._look_at and not stop.is_due():
-            self._look_at = time.monotonic() + LAG_LOOK_SECONDS
-            late = behind(self._read(), self._work.throttle)
-            if late is None:
-                return
-            if time.monotonic() - told_at >= TOLD_AGAIN_SECONDS:
-                told_at = time.monotonic()
-                self._work.report(f"{self._work.label}: waiting, {late}")
-            stop.pause(LAG_LOOK_SECONDS)
-
-    def _read(self) -> list[Lag]:
-        lags = [Lag(*row) for row in self._work.conn.execute(_LAGS).fetchall()]
-        if not self._told_blind and any(not lag.visible for lag in lags):
-            self._told_blind = True
-            self._work.report(
-                "notice: the lag of standbys is not shown to this role, so it is not waited for; GRANT pg_monitor TO it"
-            )
-        return lags
 
 
 def teller(label: str, since: Progress, report: Report, *, every_seconds: float, bar: bool = False) -> Tell:

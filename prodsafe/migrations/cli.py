@@ -34,27 +34,20 @@ DATA_TEMPLATE = """\
 """
 
 
+_HERE = "prodsafe.migrations"
 LAZY = {
-    "plan": Lazy(
-        "prodsafe.migrations.plan_command", "plan", "what `apply` would do, with the locks it takes; or the SQL itself"
-    ),
+    "plan": Lazy(f"{_HERE}.plan_command", "plan", "what `apply` would do, with the locks it takes; or the SQL itself"),
     "lint": Lazy(
-        "prodsafe.migrations.lint_command",
-        "lint",
-        "what in the files would lock, fail, break the older worker or lose data",
+        f"{_HERE}.lint_command", "lint", "what in the files would lock, fail, break the older worker or lose data"
     ),
     "trace": Lazy(
-        "prodsafe.migrations.trace_command",
-        "trace",
-        "run the pending files on a throw-away server: locks, rewrites, scans",
+        f"{_HERE}.trace_command", "trace", "run the pending files on a throw-away server: locks, rewrites, scans"
     ),
-    "verify": Lazy(
-        "prodsafe.migrations.drift_command", "verify", "files against ledger, and the live catalog against the files"
-    ),
+    "verify": Lazy(f"{_HERE}.drift_command", "verify", "files against ledger, and the live catalog against the files"),
     "backfill": Lazy(
-        "prodsafe.migrations.backfill_command", "backfill", "finish the data files that a deploy began, batch by batch"
+        f"{_HERE}.backfill_command", "backfill", "finish the data files that a deploy began, batch by batch"
     ),
-    "baseline": Lazy("prodsafe.migrations.drift_command", "baseline", "take an existing database as already migrated"),
+    "baseline": Lazy(f"{_HERE}.drift_command", "baseline", "take an existing database as already migrated"),
 }
 
 

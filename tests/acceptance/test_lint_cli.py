@@ -87,7 +87,7 @@ def test_a_folder_is_judged_in_order_and_one_file_knows_those_before_it(tmp_path
         ("0004_contract_drop.sql", "drop-column", "note"),
     ]
     assert folder.returncode == 4
-    assert (alone.returncode, alone.stdout) == (0, "no hazard in 1 file, 1 statements\n")
+    assert (alone.returncode, alone.stdout) == (0, "no hazard in 1 file, 1 statement\n")
 
 
 def test_text_shows_the_line_and_the_mend():

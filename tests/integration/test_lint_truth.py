@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from prodsafe.migrations.lint.linter import SqlFile, lint
+from tests.lint_cases.case import ATTACH_2024, EVENTS, MAY_BE_NULL, ORDERS
 
 _FILES = """
 SELECT pg_relation_filenode('t'), pg_stat_get_xact_numscans('t'::regclass),
@@ -86,3 +87,50 @@ def _touches(url: str, setup: str, change: str) -> bool:
     assert before is not None and after is not None
     built = len(after[2] or ()) != len(before[2] or ()) or (after[2] or before[2]) != before[2]
     return bool(before[:2] != after[:2] or built)
+
+
+MENDED = [
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN nr bigserial;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN nr int GENERATED ALWAYS AS IDENTITY;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid();'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN cents bigint GENERATED ALWAYS AS (id * 100) STORED;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN vat shop.amount;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN a int CONSTRAINT "C" CHECK (a > 0), ADD b int CHECK (b IN (1, 2));'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD c bigint REFERENCES shop.customer (id) ON DELETE SET NULL DEFERRABLE;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD FOREIGN KEY (customer_id) REFERENCES shop.customer ON UPDATE CASCADE;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN a text UNIQUE, ADD UNIQUE (code) DEFERRABLE INITIALLY DEFERRED;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ADD COLUMN a text NOT NULL, ADD CHECK (note <> code);'),
+    (ORDERS, 'ALTER TABLE shop."Order" ALTER COLUMN customer_id SET NOT NULL;'),
+    (ORDERS, 'ALTER TABLE shop."Order" ALTER COLUMN tax TYPE numeric(5, 4);'),
+    (ORDERS, 'ALTER TABLE shop."Order" RENAME COLUMN tax TO vat;'),
+    (ORDERS, 'ALTER TABLE shop."Order" RENAME TO orders;'),
+    (ORDERS, 'ALTER TABLE shop.customer SET SCHEMA public;'),
+    (ORDERS, "ALTER DOMAIN shop.amount ADD CHECK (value < 1000); ALTER DOMAIN shop.plain SET NOT NULL;"),
+    (ORDERS, "UPDATE shop.customer AS c SET name = o.code FROM shop.\"Order\" AS o WHERE o.customer_id = c.id;"),
+    (ORDERS, "DELETE FROM shop.customer WHERE name IS NULL RETURNING id; TRUNCATE shop.\"Order\";"),
+    (ORDERS, 'CREATE INDEX ON shop."Order" (lower(note), tax DESC) WHERE paid; DROP INDEX shop.order_code;'),
+    (ORDERS, 'REINDEX (VERBOSE) TABLE shop."Order"; REINDEX INDEX shop.order_code;'),
+    (EVENTS, "ALTER TABLE event_2024 ADD PRIMARY KEY (id, at); ALTER TABLE event DETACH PARTITION event_2023;"),
+    (EVENTS, ATTACH_2024), (MAY_BE_NULL, ATTACH_2024),
+    ("CREATE TABLE p (id int, a text) PARTITION BY LIST (a); CREATE TABLE c (id int, a text);",
+     "ALTER TABLE p ATTACH PARTITION c FOR VALUES IN ('x', 'it''s'); ALTER TABLE p ATTACH PARTITION c DEFAULT;"),
+    ("CREATE TABLE p (id int) PARTITION BY HASH (id); CREATE TABLE c (id int);",
+     "ALTER TABLE p ATTACH PARTITION c FOR VALUES WITH (MODULUS 4, REMAINDER 0);"),
+    ("CREATE TABLE t (a int); CREATE UNIQUE INDEX i ON t (a);", "ALTER TABLE t ADD PRIMARY KEY USING INDEX i;"),
+]  # fmt: skip
+
+
+def test_postgresql_takes_each_mend_step_by_step(database_url: str) -> None:
+    """In one transaction that is rolled back, so without CONCURRENTLY."""
+    wrong = []
+    with psycopg.connect(database_url) as conn:
+        for setup, sql in MENDED:
+            for finding in lint([SqlFile("<stdin>", sql)], setup=[setup]).findings:
+                conn.execute(setup.encode())
+                try:
+                    conn.execute(finding.mend.replace(" CONCURRENTLY", "").encode())
+                except psycopg.Error as error:
+                    wrong.append((str(error), finding.mend))
+                conn.rollback()
+
+    assert wrong == []

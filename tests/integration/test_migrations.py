@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,6 +83,28 @@ def test_the_next_run_heals_after_a_runner_was_killed_in_the_middle_of_a_file(ap
     assert time.monotonic() - began < 5  # its backends are gone within half a second, not after 30
     assert len(result.applied) == 1 and app.applied() == list(range(1, finished_files + 2))
     assert "half" in app.tables()
+
+
+def test_a_kill_at_any_exchange_with_the_server_leaves_whole_files_and_the_next_run_completes_them(app):
+    """A file and its row are one transaction, sent as one message where nothing has to be looked at in between."""
+    app.write("CREATE TABLE a (id int)")
+    app.migrate()
+    untouched = app.exchanges()
+    app.add(2, "expand", "CREATE TABLE b (id int);\nINSERT INTO b VALUES (1)")
+    app.add(3, "contract", "DROP TABLE a; CREATE TABLE c (id int)")
+
+    for exchange in count(untouched + 1):
+        ended = app.killed_at(exchange)
+        there = {1: {"a"}, 2: {"a", "b"}, 3: {"b", "c"}}
+        assert app.tables() == there[max(app.applied())], exchange
+        app.migrate()
+
+        assert app.tables() == {"b", "c"} and app.applied() == [1, 2, 3], exchange
+        assert app.query("SELECT count(*) FROM b") == [(1,)], exchange
+        if ended == 0:
+            break
+        app.query("DROP TABLE b, c; CREATE TABLE a (id int); DELETE FROM prodsafe.migration WHERE version > 1")
+    assert exchange > untouched + 8
 
 
 def test_the_next_run_heals_after_a_runner_was_killed_while_it_waited_for_a_table(app):
@@ -396,6 +419,24 @@ def test_a_server_that_only_reads_is_told_apart_from_a_wrong_file(app):
     found = app.refused()
 
     assert found.kind is transaction.FAILED and "primary" in found.mend and "25006" in found.cause
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"), [("53100", "make room on the server's disk"), ("53200", "memory"), ("53300", "connections")]
+)
+def test_what_the_server_lacks_is_told_apart_from_a_wrong_file(app, code, mend):
+    """By SQLSTATE: a full disk, no memory, no connection left. Nothing stays, and the next run goes on."""
+    lacking = f"DO $$ BEGIN IF current_setting('app.lacks', true) = 'it' THEN RAISE SQLSTATE '{code}'; END IF; END $$"
+    app.write(f"CREATE TABLE a (id int); {lacking}")
+    app.set_default("app.lacks = 'it'")
+
+    found = app.refused()
+
+    assert found.kind is transaction.FAILED and code in found.cause and mend in found.mend
+    assert app.tables() == set()
+    app.set_default("app.lacks = ''")
+    app.migrate()
+    assert app.tables() == {"a"}
 
 
 def test_a_plan_changes_nothing(app):

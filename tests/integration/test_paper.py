@@ -21,6 +21,7 @@ from live.model import (
     Rejected,
     Side,
     Ticker,
+    Unknown,
     VenueOrderStatus,
 )
 from live.paper import PaperVenue, ScenarioMarket
@@ -124,12 +125,14 @@ async def test_request_that_comes_too_late_is_rejected(desk: Desk):
     assert outcome == Rejected("wouldProcessAfterSpecifiedTime", "refused by the paper venue")
 
 
-async def test_same_client_order_id_is_rejected(desk: Desk):
+async def test_a_client_order_id_that_the_venue_has_is_looked_up_and_makes_no_second_order(desk: Desk):
     entry = await desk.enter()
+    before = await desk.venue.positions()
 
     outcome = await desk.submit(entry)
 
-    assert isinstance(outcome, Rejected) and outcome.code == "clientOrderIdAlreadyExist"
+    assert isinstance(outcome, Unknown) and "duplicate client order id" in outcome.reason
+    assert await desk.venue.positions() == before
 
 
 async def test_lost_permit_sends_nothing(desk: Desk):

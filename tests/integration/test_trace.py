@@ -263,9 +263,9 @@ def test_the_command_ends_with_4_when_a_file_fails(folder):
 
 
 def test_a_data_file_is_traced_and_one_of_batches_is_said_to_be_left_out(folder):
-    (folder / "0003_data_seed.sql").write_text("CREATE TABLE seeded AS SELECT 1 AS n;")
+    (folder / "0003_data_seed.sql").write_text("CREATE TABLE seeded AS SELECT 1 AS n, 0 AS seen;")
     (folder / "0004_data_fill.sql").write_text(
-        "-- prodsafe: batch seeded by n\nUPDATE seeded SET n = n WHERE n BETWEEN :first AND :last;"
+        "-- prodsafe: batch seeded by n\nUPDATE seeded SET seen = 1 WHERE n BETWEEN :first AND :last;"
     )
 
     done = command(folder)

@@ -13,6 +13,7 @@ TWINS: Twins = {
             case("CREATE TABLE a (id int); DROP TABLE a; ALTER TABLE b RENAME TO a; CREATE INDEX i ON a (id);"),
             case("SET search_path = other; CREATE TABLE app.t (id int); CREATE INDEX i ON t (id);"),
             case("BEGIN; CREATE TABLE t (a int); ROLLBACK; CREATE INDEX i ON t (a);"),
+            case("BEGIN; SAVEPOINT s; CREATE TABLE t (a int); ROLLBACK TO s; CREATE INDEX i ON t (a); COMMIT;"),
             case("DO $$ BEGIN EXECUTE 'CREATE INDEX i ON t (c)'; END $$;"),
             case("CREATE FUNCTION mk() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN CREATE INDEX i ON t (c); END $f$;"
                  " SELECT mk();"),
@@ -26,6 +27,7 @@ TWINS: Twins = {
             case("CREATE TABLE t (a int); ALTER TABLE t SET SCHEMA app; CREATE INDEX i ON app.t (a);"),
             case("DO $$ BEGIN CREATE TABLE t (a int); CREATE INDEX i ON t (a); END $$;"),
             case("BEGIN; CREATE TABLE t (a int); SAVEPOINT s; CREATE INDEX i ON t (a); COMMIT;"),
+            case("BEGIN; CREATE TABLE t (a int); SAVEPOINT s; ROLLBACK TO s; CREATE INDEX i ON t (a); COMMIT;"),
             case("CREATE INDEX i ON ONLY event (kind);", EVENTS),
             case("CREATE TABLE event_2025 PARTITION OF event FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');"
                  " CREATE INDEX i ON event_2025 (kind);", EVENTS),
@@ -527,6 +529,9 @@ TWINS: Twins = {
             case("CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC DELETE FROM t WHERE id = 1; END;"
                  " SELECT f();"),
             case("DELETE FROM t WHERE id <= 1000;"),
+            case("UPDATE t SET a = 1 WHERE id BETWEEN SYMMETRIC 1000 AND 1;"),
+            case("UPDATE t SET a = 1 WHERE 1 <= id AND id < 1000;"),
+            case("UPDATE t SET a = s.a FROM (SELECT id, a FROM o ORDER BY id LIMIT 1000) s WHERE s.id = t.id;"),
             case("PREPARE q AS UPDATE t SET a = 1;"),
         ],
     ),

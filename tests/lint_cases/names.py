@@ -440,6 +440,7 @@ TWINS: Twins = {
             case("SET work_mem = '64MB';"),
             case("SET LOCAL search_path = shop; SET ROLE app; RESET ROLE;"),
             case("CREATE ROLE app LOGIN; GRANT readers TO app;"),
+            case("CREATE USER app; ALTER USER app SET search_path = shop; ALTER ROLE app NOLOGIN; DROP ROLE app;"),
             case("COMMENT ON DATABASE shop IS 'x';"),
             case("ALTER FUNCTION f() SET search_path = shop;"),
             case("SELECT set_config('work_mem', '64MB', true);"),

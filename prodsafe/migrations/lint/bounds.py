@@ -67,7 +67,7 @@ class Rows:
         kind, left, right = expression.get("kind"), expression.get("lexpr", {}), expression.get("rexpr", {})
         if kind == "AEXPR_OP" and operator(expression) in _HIGH:
             return self._key(left) and self._few_below(right)
-        if kind == "AEXPR_BETWEEN":
+        if kind in ("AEXPR_BETWEEN", "AEXPR_BETWEEN_SYM"):
             return bool(column(left)) and all(self._value(each) for each in _items(right))
         if kind == "AEXPR_IN" and operator(expression) == "=":
             return self._key(left) and all(self._value(each) for each in _items(right))

@@ -232,6 +232,10 @@ def _aggregate(schema: Schema, node: Node) -> None:
         schema.functions[name] = Function(name, "aggregate", "immutable", born=schema.file)
 
 
+def _role(schema: Schema, node: Node) -> None:
+    schema.roles[node.get("role", "")] = schema.file
+
+
 def _policy(schema: Schema, node: Node) -> None:
     schema.triggers[table_of(node.get("table", {})), node.get("policy_name", "")] = schema.file
 
@@ -258,5 +262,6 @@ _LEARNERS = {
     "CreateTrigStmt": _trigger,
     "CreateEventTrigStmt": _event_trigger,
     "DefineStmt": _aggregate,
+    "CreateRoleStmt": _role,
     "CreatePolicyStmt": _policy,
 }

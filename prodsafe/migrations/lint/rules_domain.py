@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from prodsafe.migrations.lexer import tokens
 from prodsafe.migrations.lint.nodes import name_of, shown, strings
 from prodsafe.migrations.lint.parser import Node
 from prodsafe.migrations.lint.scene import CONTRACT, NEXT, NOW, Hazard, Hazards, Scene, steps
 from prodsafe.migrations.lint.sqltext import one_line, quoted
+from prodsafe.migrations.lint.wording import fitted
 
 
 def alter_domain(scene: Scene, node: Node) -> Hazards:
@@ -16,9 +18,9 @@ def alter_domain(scene: Scene, node: Node) -> Hazards:
         return
     match node.get("subtype"):
         case "C" if not constraint.get("skip_validation"):
-            yield _checks(scene, shown(parts), constraint, not_null=constraint.get("contype") == "CONSTR_NOTNULL")
+            yield _checks(scene, parts, constraint, not_null=constraint.get("contype") == "CONSTR_NOTNULL")
         case "O":
-            yield _checks(scene, shown(parts), constraint, not_null=True)
+            yield _checks(scene, parts, constraint, not_null=True)
         case "T" if "def" not in node:
             yield _without_default(scene, shown(parts))
         case "X":
@@ -32,9 +34,13 @@ def alter_domain(scene: Scene, node: Node) -> Hazards:
             )
 
 
-def _checks(scene: Scene, domain: str, constraint: Node, *, not_null: bool) -> Hazard:
-    name = quoted(constraint["conname"]) if "conname" in constraint else "its_name"
-    safe = f"{one_line(scene.statement.text, longest=2_000)} NOT VALID;"
+def _checks(scene: Scene, parts: list[str], constraint: Node, *, not_null: bool) -> Hazard:
+    domain, named, known = shown(parts), "conname" in constraint, scene.schema.types.get(name_of(parts))
+    suffix = "not_null" if not_null else "check1" if known is not None and known.constrained else "check"
+    name = quoted(constraint["conname"]) if named else fitted(parts[-1], [suffix])
+    rule = next((each.start for each in tokens(scene.statement.text) if each.word in ("constraint", "check")), 0)
+    said = one_line(scene.statement.text[rule:], longest=2_000)
+    safe = f"ALTER DOMAIN {domain} ADD {said if named else f'CONSTRAINT {name} {said}'} NOT VALID;"
     if not_null:  # which has no NOT VALID
         safe = f"ALTER DOMAIN {domain} ADD CONSTRAINT {name} CHECK (value IS NOT NULL) NOT VALID;"
     return scene.hazard(

@@ -94,6 +94,14 @@ def cluster_wide(scene: Scene, node: Node) -> Hazards:
     )
 
 
+def role(scene: Scene, node: Node) -> Hazards:
+    """ALTER and DROP of roles; one that this file made nobody uses yet."""
+    roles = [each.get("RoleSpec", {}) for each in node.get("roles", [])] or [node.get("role", {})]
+    names = [each.get("rolename", "") for each in roles]
+    if any(scene.schema.roles.get(name) != scene.schema.file for name in names):
+        yield from cluster_wide(scene, node)
+
+
 def alter_database(scene: Scene, node: Node) -> Hazards:
     if any(each.get("DefElem", {}).get("defname") == "tablespace" for each in node.get("options", [])):
         yield scene.hazard(

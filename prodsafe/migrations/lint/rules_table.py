@@ -24,7 +24,7 @@ from prodsafe.migrations.lint.scene import (
 )
 from prodsafe.migrations.lint.schema import Constraint
 from prodsafe.migrations.lint.sqltext import quoted
-from prodsafe.migrations.lint.wording import REWRITES, deferrable, fitted, made_not_null
+from prodsafe.migrations.lint.wording import REWRITES, deferrable, fit, made_not_null
 
 Rule = Callable[[Scene, Command], Hazards]
 
@@ -61,7 +61,7 @@ def add_constraint(scene: Scene, command: Command) -> Hazards:
 def _not_valid(command: Command, node: Node, suffixes: list[str]) -> tuple[str, str]:
     """The same constraint NOT VALID, and its VALIDATE; named where the user gave no name."""
     text = command.text_from(command.start, command.end)
-    name = quoted(node["conname"]) if "conname" in node else fitted(command.name[1], suffixes)
+    name = quoted(node["conname"]) if "conname" in node else fit(command, *suffixes)
     if "conname" not in node:
         text = f"ADD CONSTRAINT {name} {text.split(maxsplit=1)[1]}"
     return (
@@ -98,11 +98,7 @@ def _builds_index(scene: Scene, command: Command, node: Node) -> Hazard:
     primary = node["contype"] == "CONSTR_PRIMARY"
     word = "PRIMARY KEY" if primary else "UNIQUE"
     keys = strings(node.get("keys"))
-    name = (
-        quoted(node["conname"])
-        if "conname" in node
-        else fitted(command.name[1], ["pkey"] if primary else [*keys, "key"])
-    )
+    name = quoted(node["conname"]) if "conname" in node else fit(command, *(["pkey"] if primary else [*keys, "key"]))
     columns = ", ".join(quoted(key) for key in keys)
     include = strings(node.get("including"))
     extra = f" INCLUDE ({', '.join(quoted(each) for each in include)})" if include else ""
@@ -143,7 +139,7 @@ def _primary_using(scene: Scene, command: Command, node: Node) -> Hazards:
     ]
     if nullable:
         col = quoted(nullable[0])
-        check = fitted(command.name[1], [nullable[0], "not_null"])
+        check = fit(command, nullable[0], "not_null")
         yield command.hazard(
             scene,
             "pk-using-nullable-index",

@@ -113,6 +113,7 @@ class Schema:
     types: dict[Name, UserType] = field(default_factory=dict)
     triggers: dict[tuple[Name, str], int] = field(default_factory=dict)
     schemas: dict[str, int] = field(default_factory=dict)
+    roles: dict[str, int] = field(default_factory=dict)
     search_path: str = ""  # the schema that names without one belong to, where the file SETs it
 
     def next_file(self) -> None:

@@ -37,8 +37,10 @@ def default_text(command: Command) -> str:
 
 
 def fit(command: Command, *parts: str) -> str:
-    """A name for an object of the table, inside PostgreSQL's 63 bytes."""
-    return fitted(command.name[1], parts)
+    """A name for an object of the table, inside PostgreSQL's 63 bytes, and free as far as is known here."""
+    taken = {quoted(each) for each in command.table.constraints}
+    names = (fitted(command.name[1], [*parts[:-1], f"{parts[-1]}{number or ''}"]) for number in range(99))
+    return next(each for each in names if each not in taken)
 
 
 def fitted(table: str, parts: Iterable[str]) -> str:
