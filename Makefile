@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test chaos chaos-mutations lint format lock bench $(addprefix bench-,$(BENCHES))
+.PHONY: help venv system demo test chaos chaos-mutations simulate simulate-mutations crash-points lint format lock bench $(addprefix bench-,$(BENCHES))
 
 help:  ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,16 @@ chaos: venv system  ## random fault schedules on real processes: N=200 SEED=1 LA
 
 chaos-mutations: venv  ## every layer of the lease taken out in turn: the chaos checker must see each
 	@$(PY) -m tests.chaos.mutation_runs --lanes $(or $(LANES),4) $(if $(RECORD),--record $(RECORD))
+
+simulate: venv  ## seeds of the deterministic simulation: SEEDS=2000 FIRST=1; SEED=k or TRACE=k plays one again
+	@$(PY) -m tests.simulation.driver $(if $(TRACE),--trace $(TRACE),$(if $(SEED),--seed $(SEED), \
+	  --seeds $(or $(SEEDS),2000) --first $(or $(FIRST),1))) $(if $(STEPS),--steps $(STEPS)) $(if $(ONLY),--only $(ONLY))
+
+crash-points: venv  ## every scene of the simulation with a crash before and after each of its effects
+	@$(PY) -m tests.simulation.crash_points
+
+simulate-mutations: venv  ## every layer of the runtime taken out in turn: the simulation must see each
+	@$(PY) -m tests.simulation.mutation_runs
 
 lint: venv  ## ruff and mypy --strict
 	$(PY) -m ruff check .

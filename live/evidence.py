@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from live.book import FILL_OVERLAP, Book
+from live.book import Book
 from live.events import OrderShown
 from live.model import Leg, VenueOrder, VenueOrderStatus, VenuePosition
 from live.position import Order, OrderStatus, Position
 
+JUST_NOW = timedelta(seconds=20)  # a position shows itself in the next looks, however late its fill is told
 ENDED = (VenueOrderStatus.FILLED, VenueOrderStatus.CANCELLED, VenueOrderStatus.REJECTED)
 
 
@@ -87,13 +88,20 @@ def _is_edited(order: Order, seen: VenueOrder, held_qty: Decimal) -> bool:
 def position_behind(book: Book, theirs: VenuePosition, mark_price: Decimal, at: datetime) -> Position | None:
     """Our own position of a moment ago, whose plan holds for what the venue shows now; None where it is a stranger's.
 
-    An entry that was taken back or given up may have executed at the last moment, and the fill not be told yet: then
-    its unexecuted rest explains the contracts. A plan whose stop the price has passed is none to begin again with.
+    An entry that was taken back or given up a moment ago may have executed first, and the fill not be told yet: then
+    its unexecuted rest explains the contracts, and its limit their price. A plan whose stop the price has passed is
+    none to begin again with.
     """
-    for position in book.closed_since(theirs.symbol, at - FILL_OVERLAP):
+    if theirs.symbol in book.frozen:
+        return None
+    for position in book.closed_since(theirs.symbol, at - JUST_NOW):
         entries = position.legs(Leg.ENTRY)
         unexecuted = sum((entry.spec.qty - entry.filled_qty for entry in entries), Decimal(0))
+        limits = [entry.spec.limit_price for entry in entries if entry.spec.limit_price is not None]
+        explained = theirs.qty <= unexecuted and all(
+            theirs.side.sign * (limit - theirs.entry_price) >= 0 for limit in limits
+        )
         alive = theirs.side.sign * (mark_price - position.stop_price) > 0
-        if position.side is theirs.side and theirs.qty <= unexecuted and alive:
+        if position.side is theirs.side and explained and alive:
             return position
     return None

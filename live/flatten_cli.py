@@ -16,11 +16,12 @@ import click
 from live.cli import Operator, operator_of, reason_option, scope_option, who, writing
 from live.cli_parts import json_option
 from live.events import Ask, FlattenDone
-from prodsafe.errors import ExitCode, GateRefused, RefusalKind
+from prodsafe.errors import ExitCode, GateRefused, LeaseHeld, RefusalKind
 from prodsafe.output import say, say_error, say_json
 
 if TYPE_CHECKING:
     from live.book import Book
+    from live.live_trading import LiveTrading
     from live.reader import Reader
     from live.settings import Settings
     from prodsafe.environment import Environment
@@ -73,9 +74,9 @@ def flatten(
     request_id = _ask(operator, account, symbol, reason)
     if not as_json:
         say(f"halted {account}; request {request_id} is written down: {_what(symbol)} is to be flat")
-    if settings is not None:
-        _be_the_worker(operator.environment, settings, wait_seconds)
-    left = _watch(operator, request_id, 0 if settings is not None else wait_seconds, as_json)
+    if settings is not None and _was_the_worker(operator.environment, settings, wait_seconds):
+        wait_seconds = 0.0
+    left = _watch(operator, request_id, wait_seconds, as_json)
     return _verdict(account, request_id, left, as_json)
 
 
@@ -208,19 +209,24 @@ def _withdraw(operator: Operator, reason: str, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _be_the_worker(environment: Environment, settings: Settings, wait_seconds: float) -> None:
+def _was_the_worker(environment: Environment, settings: Settings, wait_seconds: float) -> bool:
     """Schema, lease, boot, and ticks until it is flat or the time is over; then a drain. Raises what ends a worker.
 
-    A worker that took the lease in this moment performs what was written down; then there is only to wait for it.
+    False where another worker took the lease first: it performs what was written down, and is to be waited for.
     """
     from live.worker import run_worker
 
     deadline = time.monotonic() + wait_seconds
-    run_worker(environment, settings, until=lambda trading: not trading.book.flattening or time.monotonic() >= deadline)
 
+    def is_over(trading: LiveTrading) -> bool:
+        return not trading.book.flattening or time.monotonic() >= deadline
 
-def _wait_left(began_at: float, wait_seconds: float) -> float:
-    return max(wait_seconds - (time.monotonic() - began_at), 0.0)
+    try:
+        run_worker(environment, settings, until=is_over)
+    except LeaseHeld as held:
+        say_error(held.refusals[0].cause)
+        return False
+    return True
 
 
 def _watch(operator: Operator, request_id: int, wait_seconds: float, as_json: bool) -> list[str]:

@@ -27,6 +27,7 @@ from live.records import (
     JournalConflict,
     Loaded,
     Row,
+    as_json,
     check_repeated_fill,
     read_row,
     row_of,
@@ -119,10 +120,10 @@ _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalEr
 _APPEND = """
 INSERT INTO live.event AS known (scope, epoch, holder, kind, symbol, client_order_id, fill_id, at, payload)
 SELECT %(scope)s, %(epoch)s, %(holder)s,
-       new.kind, new.symbol, new.client_order_id, new.fill_id, new.at, new.payload::jsonb
-FROM unnest(%(kinds)s::text[], %(symbols)s::text[], %(client_order_ids)s::text[], %(fill_ids)s::text[],
-            %(ats)s::timestamptz[], %(payloads)s::text[])
-     WITH ORDINALITY AS new (kind, symbol, client_order_id, fill_id, at, payload, place)
+       new.kind, new.symbol, new.client_order_id, new.fill_id, new.at, new.payload
+FROM ROWS FROM (json_to_recordset(%(rows)s::json) AS (
+         kind text, symbol text, client_order_id text, fill_id text, at timestamptz, payload jsonb
+     )) WITH ORDINALITY AS new (kind, symbol, client_order_id, fill_id, at, payload, place)
 ORDER BY new.place
 ON CONFLICT (scope, fill_id) WHERE fill_id IS NOT NULL
 DO UPDATE SET kind = known.kind WHERE live.check_repeated_fill(known, excluded)
@@ -181,6 +182,7 @@ class PostgresJournal:
         connection = await asyncio.to_thread(
             connect, url, application_name=f"live/journal/{scope}"[:63], settings=_SESSION_MS
         )
+        connection.prepare_threshold = 0  # no pooler is between, and no query's result changes with an expand file
         return cls(connection, scope=scope, epoch=epoch, holder=holder)
 
     async def append(self, events: Sequence[Event]) -> None:
@@ -189,29 +191,19 @@ class PostgresJournal:
             await self._run(lambda: self._append(rows))
 
     def _append(self, rows: list[Row]) -> None:
-        self._connection.execute(_APPEND, self._columns(rows))
+        self._connection.execute(_APPEND, self._values(rows))
 
     async def append_unless_halted(self, events: Sequence[Event]) -> Halt | None:
         rows = [row_of(event) for event in without_repeats(events)]
         return await self._run(lambda: self._append_unless_halted(rows))
 
     def _append_unless_halted(self, rows: list[Row]) -> Halt | None:
-        if self._connection.execute(_APPEND_UNLESS_HALTED, self._columns(rows)).rowcount:
+        if self._connection.execute(_APPEND_UNLESS_HALTED, self._values(rows)).rowcount:
             return None
         return latches.read(self._connection, self._scope)
 
-    def _columns(self, rows: list[Row]) -> dict[str, Any]:
-        return {
-            "scope": self._scope,
-            "epoch": self._epoch,
-            "holder": self._holder,
-            "kinds": [row.kind for row in rows],
-            "symbols": [row.symbol for row in rows],
-            "client_order_ids": [row.client_order_id for row in rows],
-            "fill_ids": [row.fill_id for row in rows],
-            "ats": [row.at for row in rows],
-            "payloads": [row.payload for row in rows],
-        }
+    def _values(self, rows: list[Row]) -> dict[str, Any]:
+        return {"scope": self._scope, "epoch": self._epoch, "holder": self._holder, "rows": as_json(rows)}
 
     async def load(self) -> Loaded:
         return await self._run(lambda: sort_out(read_row(*row) for row in rows_to_fold(self._connection, self._scope)))

@@ -35,13 +35,12 @@ from live.events import (
 )
 from live.position import IllegalTransition, Order, Position
 from live.records import Quarantined
-from live.status import Halt, Status, age_seconds
+from live.status import age_seconds
 from prodsafe.environment import Environment
 from prodsafe.errors import ExitCode, GateRefused, RefusalKind
 
 if TYPE_CHECKING:
     from live.reader import Recorded
-    from prodsafe.lease import LeaseRow
 
 KINDS = tuple(str(next(each.default for each in fields(kind) if each.name == "kind")) for kind in get_args(Event))
 """Every kind of event there is, in words."""
@@ -143,35 +142,6 @@ def describe(event: Event | Quarantined) -> str:
             return str(getattr(event, "reason", "")) or event.kind.replace("_", " ")
 
 
-def status_lines(
-    account: str, status: Status | None, halt: Halt, lease: LeaseRow | None, reasons: Sequence[str], now: datetime
-) -> list[str]:
-    """The answer to "is it all right?" for a terminal, most urgent first."""
-    lines = [f"account    {account}", f"health     {'UNHEALTHY: ' + '; '.join(reasons) if reasons else 'healthy'}"]
-    lines.append(
-        f"halt       {f'HALTED by {halt.who} at {short_time(halt.at)}: {halt.reason}' if halt.halted else 'no'}"
-    )
-    lines.append(f"lease      {lease.as_text() if lease else 'never taken'}")
-    if status is None:
-        return lines
-    naked = f"UNPROTECTED {', '.join(status.unprotected)}" if status.unprotected else "every position has its stop"
-    tick = age_seconds(status.last_tick_at, now)
-    return [
-        *lines,
-        f"state      {status.state}, {'reconciled' if status.reconciled else 'not reconciled'}",
-        f"last tick  {'none yet' if tick is None else f'{tick:.1f} s ago'}: {status.last_action or '-'}",
-        f"protection {naked}; longest naked time {status.naked_seconds_max:.2f} s",
-        f"book       {status.open_positions} open positions, {status.live_orders} live orders,"
-        f" {status.unknown_orders} of unknown fate",
-        f"equity     {status.equity_quote or '-'}",
-        *(f"degraded   {words}: no entries" for words in status.degraded),
-        *(f"flattening {words}" for words in status.flattening),
-        *(f"finding    {words}" for words in status.findings),
-        f"worker     {status.host or '-'}, pid {status.pid}, version {status.version or '-'},"
-        f" since {short_time(status.started_at)}",
-    ]
-
-
 def fold_leniently(rows: Iterable[Recorded]) -> tuple[Book, list[str]]:
     """(book, why rows were left out): a view shows what can be known; only the worker must refuse to guess (I43)."""
     book = Book()
@@ -241,7 +211,7 @@ def trace_line(row: Recorded) -> str:
     event = row.event
     symbol = event_symbol(row)
     words = [short_time(event_at(row)), f"#{row.id}", f"e{row.epoch}", event.kind, symbol or "-", describe(event)]
-    return " ".join(" ".join(words).split())
+    return " ".join(printable(" ".join(words)).split())
 
 
 def trace_dict(row: Recorded) -> dict[str, Any]:
@@ -303,4 +273,9 @@ def plain_cell(value: object) -> str:
         case datetime():
             return short_time(value)
         case _:
-            return " ".join(str(value).split())
+            return " ".join(printable(str(value)).split())
+
+
+def printable(text: str) -> str:
+    """What a venue or a person wrote moves no cursor and changes no colour of the terminal that shows it."""
+    return "".join(each if each.isprintable() else " " for each in text)

@@ -52,6 +52,22 @@ WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
   AND (%(pattern)s::text IS NULL OR payload::text ILIKE %(pattern)s)
 ORDER BY id DESC LIMIT %(limit)s
 """
+# One step along the index for each symbol, and from each to its newest decision: a year of candles is never read.
+_DECISIONS = """
+WITH RECURSIVE found AS (
+    (SELECT symbol FROM live.event WHERE scope = %(scope)s AND symbol IS NOT NULL ORDER BY symbol LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT symbol FROM live.event WHERE scope = %(scope)s AND symbol IS NOT NULL AND symbol > found.symbol
+        ORDER BY symbol LIMIT 1
+    )
+    FROM found WHERE found.symbol IS NOT NULL
+)
+SELECT decided.* FROM found CROSS JOIN LATERAL (
+    SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
+    WHERE scope = %(scope)s AND symbol = found.symbol AND kind = 'decided' ORDER BY id DESC LIMIT 1
+) AS decided
+"""
 _SEARCH_MS = 3000
 _EQUITY = """
 WITH observed AS (
@@ -177,6 +193,7 @@ class Reader:
             lease_fresh=fresh,
             halted=halt.halted,
             halt_reason=halt.reason if halt.halted else None,
+            halt_cause=halt.cause if halt.halted else None,
         )
 
     def tail(
@@ -225,6 +242,10 @@ class Reader:
         except psycopg.errors.QueryCanceled:
             raise SearchTooLong("The journal is too long for this search: choose an event or a symbol, too.") from None
         return [_recorded(row) for row in sorted(rows, key=itemgetter(0))]
+
+    def decisions(self, scope: str) -> list[Recorded]:
+        """The newest decision of each symbol, by symbol."""
+        return [_recorded(row) for row in self._connection.execute(_DECISIONS, {"scope": scope})]
 
     def tenures(self, scope: str, *, last: int) -> list[Tenure]:
         """The last holders of the account, oldest first."""

@@ -25,6 +25,7 @@ URL_NOT_LOOPBACK = RefusalKind("V04", "exchange-url-not-loopback")
 VENUE_NOT_HTTPS = RefusalKind("V05", "venue-not-https")
 NO_SANDBOX = RefusalKind("V06", "no-sandbox")
 
+_PATIENCE_SECONDS = 3.0  # for a place in the request budget; whoever holds a position must not wait behind that
 
 Ask = Callable[[Any], Awaitable[Any]]
 """Calls one method of the ccxt exchange it is given."""
@@ -106,7 +107,11 @@ class Wire:
     ) -> Reply | NoReply:
         """Write one mutating request once. What `check` (before connecting) and `before_write` (before the first
         byte) raise passes through, except NotSent, which comes back as a proof that nothing left."""
-        await self.quota.acquire(lane, charge)
+        try:
+            patience_seconds = None if lane is Lane.PROTECTIVE else _PATIENCE_SECONDS
+            await self.quota.acquire(lane, charge, patience_seconds=patience_seconds)
+        except BudgetSpent as spent:
+            return NoReply(sent=False, what=str(spent))
         call = _Call(self._send_timeout_seconds, keep_raw=True, check=check, before_write=before_write)
         try:
             await self._run(call, ask)
@@ -148,9 +153,9 @@ class Wire:
         return found
 
     async def _room_to_read(self, charge: Charge) -> None:
-        """A read that would have to wait for longer than a reply is not worth asking: the tick must go on."""
+        """A read that would have to wait for long is not asked: the tick goes on, and protects what it knows."""
         try:
-            await self.quota.acquire(Lane.ORDINARY, charge, patience_seconds=self._read_timeout_seconds)
+            await self.quota.acquire(Lane.ORDINARY, charge, patience_seconds=_PATIENCE_SECONDS)
         except BudgetSpent as spent:
             raise unreadable(f"not asked: {spent}") from spent
 

@@ -22,6 +22,7 @@ from live.model import Fill, OrderSpec
 ZERO = Decimal(0)
 NEVER_ARRIVED = "never-arrived"  # the code of an order that was found nowhere after its expiry
 NOT_SENT = "not-sent"  # the code of an order of which no byte left
+VERIFIED_AFTER = timedelta(milliseconds=500)  # longer than what one tick does after its look, shorter than to the next
 LATE_WORD = timedelta(seconds=5)  # a list read this soon after an order's end may still show it
 
 OrderEvent = (
@@ -68,6 +69,7 @@ class Order:
     intended_at: datetime
     expires_at: datetime
     venue_order_id: str | None = None
+    accepted_at: datetime | None = None
     filled_qty: Decimal = ZERO
     shown: Shown | None = None
     reason: str = ""
@@ -146,6 +148,10 @@ class Order:
         """Proven never to have reached the venue, so that the same request may be sent again under the same id."""
         return self.never_arrived or (self.status is OrderStatus.REJECTED and self.reason.startswith(NOT_SENT))
 
+    def is_verified(self, now: datetime) -> bool:
+        """Whether it was live for long enough that a look at the venue since would have shown it gone."""
+        return self.accepted_at is not None and now - self.accepted_at >= VERIFIED_AFTER
+
     def may_have_ended(self, seen_at: datetime) -> bool:
         """Whether a list of open orders read at `seen_at` that shows this cancelled order may just be behind."""
         return self.settled_at is not None and seen_at - self.settled_at < LATE_WORD
@@ -193,7 +199,8 @@ def executed(order: Order, fill: Fill) -> Order:
 
 
 def _accepted(order: Order, event: OrderAccepted) -> Order:
-    alive = replace(order, status=OrderStatus.LIVE, venue_order_id=event.venue_order_id)
+    accepted_at = order.accepted_at or event.at
+    alive = replace(order, status=OrderStatus.LIVE, venue_order_id=event.venue_order_id, accepted_at=accepted_at)
     match order.status:
         case OrderStatus.INTENDED | OrderStatus.UNKNOWN | OrderStatus.LIVE:
             return alive

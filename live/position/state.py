@@ -207,10 +207,9 @@ def _order(position: Position, client_order_id: str) -> Order:
 
 def _with_order(position: Position, order: Order) -> Position:
     after = replace(position, orders={**position.orders, order.spec.client_order_id: order})
-    if order.spec.leg is not Leg.STOP or not order.was_live:
+    if order.spec.leg is not Leg.STOP or not order.was_live or order.trigger_price is None:
         return after
-    prices = [price for price in (order.spec.trigger_price, order.trigger_price) if price is not None]
-    return replace(after, stop_price=position.side.tightest([position.stop_price, *prices]))
+    return replace(after, stop_price=position.side.tightest([position.stop_price, order.trigger_price]))
 
 
 def _intended(position: Position, event: OrderIntended) -> Position:

@@ -89,8 +89,14 @@ class SimulatorServer:
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
         """{"messages": [...]} goes to every listener as it is; {"hang_up": true} closes their connections."""
-        body = _object(await request.text())
-        told = await self.feeds.hang_up() if body.get("hang_up") else await self.feeds.push(body.get("messages", []))
+        try:
+            body = _object(await request.text())
+            messages = body.get("messages", [])
+            if not isinstance(messages, list):
+                raise BadSimRequest("messages are a list")
+        except ValueError as error:
+            return web.Response(status=400, body=_json({"error": str(error)}), content_type="application/json")
+        told = await self.feeds.hang_up() if body.get("hang_up") else await self.feeds.push(messages)
         return web.Response(body=_json({"listeners": told}), content_type="application/json")
 
     # --- the venue's own paths ----------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Sender:
             order_ids=self._ids,
             request_expiry=timedelta(seconds=settings.live_request_expiry_seconds),
             narrate=narrate,
+            alert=alert,
         )
         self.has_sent = False
         self.status = Status(state="running", observed_at=clock.now(), scope=identity.scope, epoch=identity.epoch)

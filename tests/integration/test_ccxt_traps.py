@@ -1,7 +1,7 @@
 """What the real ccxt makes of a venue's replies, beside what our outcome tables make of the same bytes.
 
-The traps carry the numbers of trading.md 4.3. Each test runs ccxt's own class over HTTP against a loopback server, so
-that a newer ccxt which closes or opens a trap is noticed here.
+The traps carry the numbers of docs/incidents.md (T1 to T14). Each test runs ccxt's own class over HTTP against a
+loopback server, so that a newer ccxt which closes or opens a trap is noticed here.
 """
 
 from __future__ import annotations

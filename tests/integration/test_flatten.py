@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -250,3 +251,28 @@ def test_the_request_covers_one_symbol_or_all() -> None:
     one = PersonAsked(at=BEGAN, request_id=1, action=Ask.FLATTEN, symbol=BTC, reason="r", who="w")
 
     assert one.covers(BTC) and not one.covers("ETH/USD:USD")
+
+
+async def test_an_exit_that_fills_in_part_is_followed_by_one_for_the_rest() -> None:
+    stage = Stage()
+    worker = await stage.protected()
+    held = the_position(worker).qty
+    asked, first = stage.venue._asked, True
+
+    def thin(spec, expires_at):  # type: ignore[no-untyped-def]
+        nonlocal first
+        order = asked(spec, expires_at)
+        if spec.leg is Leg.EXIT and first:
+            first = False
+            return replace(order, first_fill_fraction=Decimal("0.4"))
+        return order
+
+    stage.venue._asked = thin  # type: ignore[method-assign]
+    ask(stage)
+
+    await stage.ticked(worker, 20)
+
+    exits = [spec.qty for spec in stage.venue.sent if spec.leg is Leg.EXIT]
+    assert exits[0] == held
+    assert await stage.venue.positions() == []
+    assert await done(stage, worker) == [1]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
 
 from live import hints
@@ -100,7 +101,7 @@ async def test_a_fill_wakes(stage: Stage) -> None:
 
 
 async def test_trap_13_a_replayed_delta_doubles_ccxts_count_and_changes_nothing_of_ours(stage: Stage) -> None:
-    """trading.md 4.3.13. ccxt adds each delta's amount: told twice that 4 of 10 are filled, it counts 8."""
+    """Trap 4.3.13. ccxt adds each delta's amount: told twice that 4 of 10 are filled, it counts 8."""
     exchange = stage.exchange()
     delta = {
         "feed": "open_orders",
@@ -208,6 +209,36 @@ async def test_a_flood_of_messages_is_not_a_flood_of_looks(stage: Stage) -> None
     gaps = [later - earlier for earlier, later in zip(stage.woken, stage.woken[1:], strict=False)]
     assert len(stage.woken) >= 2
     assert all(gap >= 0.35 for gap in gaps)
+
+
+async def test_the_simulated_feeds_refuse_what_the_venue_refuses(stage: Stage) -> None:
+    asked: list[tuple[Any, str]] = [
+        ({"event": "subscribe", "feed": "weather"}, "Invalid feed"),
+        ({"event": "subscribe", "feed": "fills", "api_key": DEMO_API_KEY}, "Failed to subscribe"),
+        ({"event": "dance"}, "Json Parse Error"),
+        ([], "Json Parse Error"),
+    ]
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{stage.server.url}/ws/v1") as socket:
+        assert (await socket.receive_json())["event"] == "info"
+        for message, answer in asked:
+            await socket.send_json(message)
+            assert answer in (await socket.receive_json())["message"]
+        await socket.send_str("{")
+        assert "Json" in (await socket.receive_json())["message"]
+
+
+async def test_messages_and_hang_ups_can_be_ordered_by_hand(stage: Stage) -> None:
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{stage.server.url}/ws/v1") as socket:
+        await socket.receive_json()
+        forged = {"feed": "fills", "fills": [{"fill_id": "forged"}]}
+        told = await session.post(f"{stage.server.url}/sim/feed", json={"messages": [forged]})
+
+        assert await told.json() == {"listeners": 1}
+        assert await socket.receive_json() == forged
+        refused = await session.post(f"{stage.server.url}/sim/feed", json={"messages": 7})
+        assert refused.status == 400
+        await session.post(f"{stage.server.url}/sim/feed", json={"hang_up": True})
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
 
 
 async def test_a_listener_asks_nothing_over_http_and_shows_no_key(stage: Stage) -> None:

@@ -514,6 +514,23 @@ async def test_after_a_refusal_for_rate_the_reads_rest(simulated: Simulated, fau
     assert asyncio.get_running_loop().time() - began >= 0.9
 
 
+async def test_while_the_reads_rest_an_entry_is_not_sent_and_a_stop_is(simulated: Simulated) -> None:
+    """No tick stands still for half a minute because the venue asked for a pause; what protects needs none."""
+    trigger = (await simulated.price() * Decimal("0.9")).quantize(Decimal(1))
+    await simulated.venue.submit(order(92), expires_at=soon(), permit=yes)
+    simulated.venue.quota.limiters[Pool.TRADING]._resting_until += 30
+
+    began = asyncio.get_running_loop().time()
+    entered = await simulated.venue.submit(order(93), expires_at=soon(), permit=yes)
+    with pytest.raises(VenueUnreadable, match="not asked"):
+        await simulated.venue.positions()
+    protected = await simulated.venue.submit(stop(94, trigger), expires_at=soon(), permit=yes)
+
+    assert isinstance(entered, Rejected) and entered.code == "not-sent"
+    assert isinstance(protected, Accepted)
+    assert asyncio.get_running_loop().time() - began < 1.0
+
+
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ from live.simulator.orders import Order, OrderKind
 from tests.simulation.market import INSTRUMENTS
 from tests.simulation.stage import Stage
 
-NAKED_SLACK_SECONDS = 40.0  # the bound ends in an exit; its request may be lost and looked up, twice
+NAKED_SLACK_SECONDS = 60.0  # the bound ends in an exit; its request may be lost, refused and looked up, several times
 ZERO = Decimal(0)
 MARK_SECONDS = 75.0
 ROUTINE = ("decided", "equity_observed", "worker_started")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -38,6 +39,16 @@ class StageMarket:
         self._clock = clock
         self.prices = dict(BASES)
         self.listed = dict(INSTRUMENTS)
+        self._shown: deque[tuple[datetime, str, Decimal]] = deque(maxlen=60)
+
+    def show(self, symbol: str, price: Decimal) -> None:
+        self.prices[symbol] = price
+        self._shown.append((self._clock.now(), symbol, price))
+
+    def recent(self, symbol: str, span: timedelta) -> list[Decimal]:
+        """Prices of that long, the one now included."""
+        since = self._clock.now() - span
+        return [self.prices[symbol], *(price for at, name, price in self._shown if name == symbol and at >= since)]
 
     async def instruments(self) -> dict[str, Instrument]:
         return dict(self.listed)

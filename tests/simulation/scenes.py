@@ -88,17 +88,17 @@ SCENES: dict[str, Scene] = {
         symbols=(BTC, ETH),
     ),
     "never arrived": Scene(
-        says="every other request is lost on its way: proven absent after its expiry, then sent again",
+        says="most requests are lost on their way: proven absent after their expiry, then sent again",
         path=(0, 0, 0, 2, -2, 0, 3, -3, 11, 12, 0, -11, -12, 0),
         reaches=("never-arrived", "order_resubmitted"),
-        faults={"lost_request": 0.5},
+        faults={"lost_request": 0.7},
         symbols=(BTC, ETH),
     ),
     "refused stops": Scene(
-        says="four of five orders are refused: what cannot be protected is closed at market",
+        says="every stop is refused: what cannot be protected is closed at market",
         path=(0, 0, 0, 1, -1),
         reaches=("submit stop", "submit exit", "stops refused"),
-        faults={"refused": 0.8},
+        faults={"refused_stop": 1.0},
         deeds={4: _trade(BTC, OrderSide.BUY, "0.020"), 14: _trade(BTC, OrderSide.SELL, "0.020")},
     ),
     "flatten": Scene(
@@ -122,11 +122,9 @@ SCENES: dict[str, Scene] = {
     ),
     "halt": Scene(
         says="a person halts while entries rest and positions are open, and resumes later",
-        path=(0,) * 10 + (3, -3, 0, 2, -2),
+        path=(-2,) * 12 + (0, 3, -3, 0, 2, -2),
         reaches=("a person halts", "cancel entry", "halted"),
-        faults={"partial_fill": 1.0},
         deeds={3: _halt, 16: _resume},
-        symbols=(BTC, ETH, SOL),
     ),
 }
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from live.events import Ask, Corrected, Event, FlattenDone, PersonAsked
+from live.events import Ask, Corrected, Event, FlattenDone, OrderCancelled, OrderRejected, PersonAsked
 from live.journal import MemoryJournal, MemoryStore
 from live.live_trading import LiveTrading
 from live.model import Leg, OrderSpec
@@ -35,6 +35,11 @@ BEGAN = datetime(2026, 3, 2, 12, 0, 30, tzinfo=UTC)
 SCOPE, SCOPE_HASH = "scope", "abc"
 LOST = RefusalKind("L02", "lease-lost")
 GRACE_SECONDS = LeaseTiming().grace_seconds
+LISTS_LIE = (
+    *("hidden_order", "missing_order", "empty_orders", "stale_orders"),
+    *("late_history", "status_window", "clock_leap", "clock_step"),
+)
+LATELY = timedelta(seconds=30)  # a price may have come and gone between a look and the send that follows from it
 OUTAGES_SECONDS = (5, 20, 90, 240)
 DATABASE_LOSSES_SECONDS = (0, 0, 5, 60, 200)
 SETTINGS = Settings(
@@ -324,8 +329,8 @@ class Stage:
         position = self.worker.book.positions.get(spec.position_id)
         if position is None or (position.legs(Leg.STOP) and not position.is_protected):
             return True
-        rules = policy_of(self.settings, entries_allowed=True).rules
-        return position.side.sign * (self.market.prices[spec.symbol] - wanted_stop(position, rules)) <= 0
+        stop = wanted_stop(position, policy_of(self.settings, entries_allowed=True).rules)
+        return any(position.side.sign * (seen - stop) <= 0 for seen in self.market.recent(spec.symbol, LATELY))
 
     def committed(self, epoch: int, events: Sequence[Event]) -> None:
         """Called where events became durable."""
@@ -337,6 +342,21 @@ class Stage:
                 self.venue.check_correction(event)
             elif isinstance(event, FlattenDone):
                 self.venue.check_flat(self.store.asked[event.request_id - 1][1])
+            elif isinstance(event, OrderRejected | OrderCancelled):
+                self._check_end(event)
+
+    def _check_end(self, event: OrderRejected | OrderCancelled) -> None:
+        """What is called refused by its only reply was not taken; what is called cancelled rests no more.
+
+        Where lists lie, an order may be given up that is there: it is looked for later.
+        """
+        cid = event.client_order_id
+        if any(self.faults.get(kind) for kind in LISTS_LIE) or not self.venue.is_open:
+            return
+        if isinstance(event, OrderRejected) and self.sent[cid] == 1 and self.venue.has_taken(cid):
+            self.found.append(f"{cid} is called refused ({event.code}), and the venue has it")
+        if isinstance(event, OrderCancelled) and self.venue.rests(cid):
+            self.found.append(f"{cid} is called cancelled, and rests")
 
 
 def kind_of(effect: str) -> str:

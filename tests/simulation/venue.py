@@ -349,7 +349,7 @@ class StageVenue(PaperVenue):
         assert self._venue is not None
         instrument = self._stage.market.listed[symbol]
         price = instrument.round_price(price)
-        self._stage.market.prices[symbol] = price
+        self._stage.market.show(symbol, price)
         self._stage.say(f"price {symbol} {price}")
         quote = Quote(price - instrument.tick_size, price + instrument.tick_size, price, price, price)
         self._venue.tick(instrument.venue_id, quote, self._moved())
@@ -470,6 +470,13 @@ class StageVenue(PaperVenue):
         assert order.stop_price is not None and spec.trigger_price is not None
         closer = 1 if spec.side is OrderSide.SELL else -1
         return closer * (order.stop_price - spec.trigger_price) > INSTRUMENTS[spec.symbol].tick_size * 5
+
+    def has_taken(self, client_order_id: str) -> bool:
+        return self.book.find(None, client_order_id) is not None
+
+    def rests(self, client_order_id: str) -> bool:
+        order = self.book.find(None, client_order_id)
+        return order is not None and order.is_open
 
     def check_flat(self, asked: PersonAsked) -> None:
         """What was asked to be closed and is called closed is not held any more."""

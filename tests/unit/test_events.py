@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from live.events import Decided, EquityObserved, Event, Filled, decode, encode
@@ -48,6 +48,7 @@ def filled(**changes: object) -> Filled:
     return Filled(at=NOW, client_order_id="ps-e", fill=replace(fill, **changes))
 
 
+@settings(deadline=None)  # the first one pays for the decoder
 @given(any_event)
 def test_every_event_comes_back_as_it_was_written(event: Event) -> None:
     assert decode(encode(event)) == event

@@ -105,8 +105,10 @@ CANCELLED = OrderCancelled(at=at(3), client_order_id=ENTRY.client_order_id)
 ADOPT = ForeignPolicy(adopt=True, stop_pct=d(2))
 
 
-def mended(book: Book, qty: str = "1", *, side: Side = Side.LONG, mark: str = "100", seconds: float = 6) -> Book:
-    reading = Reading(at(seconds), [venue_position(qty, side)], [], [])
+def mended(
+    book: Book, qty: str = "1", *, side: Side = Side.LONG, mark: str = "100", seconds: float = 6, price: str = "100"
+) -> Book:
+    reading = Reading(at(seconds), [venue_position(qty, side, price)], [], [])
     finding = mend_size(BTC, book, reading, {BTC: instrument()}, {BTC: ticker(mark)}, ADOPT, "ps-abc-1-z")
     for event in finding.events:
         book.apply(event)
@@ -146,7 +148,8 @@ def test_an_order_wrongly_taken_for_never_arrived_keeps_its_plan_too() -> None:
         ("more than the entry left open", {"qty": "1.5"}),
         ("the other side", {"side": Side.SHORT}),
         ("the price is beyond the plan's stop", {"mark": "89"}),
-        ("long ago", {"seconds": 5000}),
+        ("a minute later", {"seconds": 63}),
+        ("dearer than its limit", {"price": "101"}),
     ],
 )
 def test_what_our_entry_does_not_explain_is_adopted_as_a_stranger_s(why: str, seen: dict[str, object]) -> None:

@@ -339,11 +339,14 @@ def test_a_cancel_that_proves_nothing_leaves_the_order_to_be_looked_up(outcome: 
 def test_a_cancel_that_is_not_found_does_not_hold_up_the_new_stop() -> None:
     """I7: cancel and place in one try; notFound on the cancel aborted the placement."""
     wider = [*HELD, filled(ENTRY, "0.5", seconds=3), *live(STOP, 2)]
-    here = desk(Accepted("v5"), Gone("notFound"), *[Accepted(f"t{n}") for n in range(3)], events=wider)
+    here = desk(*[Accepted(f"v{n}") for n in range(4)], Gone("notFound"), events=wider)
 
     here.settle()
+    assert STOP.client_order_id not in here.script.sent, "the new one is looked at before the old one goes"
+    here.clock.seconds += 1
+    here.settle()
 
-    assert here.script.sent[:2] == ["ps-abc-1-5-s", STOP.client_order_id]
+    assert here.script.sent[0] == "ps-abc-1-5-s" and here.script.sent[-1] == STOP.client_order_id
     assert here.book.positions["ps-abc-1-1"].phase is Phase.PROTECTED
 
 

@@ -25,6 +25,13 @@ def test_other_peoples_ids_are_nobodys() -> None:
     assert parse("ps-abc-1-1-z") is None
 
 
+def test_an_id_of_another_epoch_or_scope_is_not_our_own() -> None:
+    ids = OrderIds("abc", 41)
+
+    assert ids.is_own("ps-abc-15-1-s")
+    assert not any(ids.is_own(each) for each in ("ps-abc-14-1-s", "ps-xyz-15-1-s", "my-web-order"))
+
+
 @given(st.integers(0, 2**63), st.integers(0, 2**63), st.sampled_from(Leg))
 def test_parsing_undoes_writing(epoch: int, seq: int, leg: Leg) -> None:
     order_id = OrderId("abc", epoch, seq, leg)

@@ -131,6 +131,18 @@ def test_what_an_entry_point_raises_becomes_its_exit_code(
     assert "password=pw" not in capsys.readouterr().err
 
 
+def test_a_command_of_one_thing_is_no_success_when_it_was_interrupted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`prodsafe lock release ... && start` must not go on after Ctrl-C."""
+
+    def body() -> int:
+        raise KeyboardInterrupt
+
+    assert run_entry(body, interrupted=ExitCode.REFUSED) == 1
+    assert "stopped by a signal" in capsys.readouterr().err
+
+
 def test_a_refusal_needs_a_reason() -> None:
     with pytest.raises(ValueError, match="without a reason"):
         GateRefused()

@@ -44,7 +44,7 @@ from tests.lives import ID, POLICY, Life, Move, moves, sides
 
 OUR_OWN = (OrderIntended, OrderResubmitted, CancelIntended, OrderUnknown)
 LATER = timedelta(hours=1)  # every pause is over, and so is the naked bound
-often = settings(max_examples=200, deadline=None)
+often = settings(max_examples=100, deadline=None)
 
 
 def placed(commands: list[Command], *legs: Leg) -> list[PlaceOrder]:

@@ -7,8 +7,17 @@ from functools import reduce
 
 import pytest
 
-from live.events import CancelIntended, Event, OrderCancelled, OrderShown, OrderUnknown, Peaked
-from live.model import Leg, OrderType, Side, TrailStep
+from live.events import (
+    CancelIntended,
+    Event,
+    ExternalFill,
+    OrderCancelled,
+    OrderRejected,
+    OrderShown,
+    OrderUnknown,
+    Peaked,
+)
+from live.model import Leg, OrderType, Side, Target, TrailStep
 from live.position import (
     CancelOrder,
     Command,
@@ -26,11 +35,16 @@ from live.position import (
     wanted_stop,
 )
 from live.settings import Settings, read_settings
-from tests.builders import BTC, approved, at, d, filled, instrument, intended, live, spec
+from tests.builders import BTC, approved, at, d, fill, filled, instrument, intended, live, spec
 
 ENTRY = spec(Leg.ENTRY, 1)
 STOP = spec(Leg.STOP, 2)
 FIRST = spec(Leg.TARGET, 3, qty=d("0.4"), limit_price=d(110))
+TARGETS = (
+    FIRST,
+    spec(Leg.TARGET, 4, qty=d("0.4"), limit_price=d(120)),
+    spec(Leg.TARGET, 5, qty=d("0.2"), limit_price=d(130)),
+)
 STEPS = (TrailStep(d(3), d(2)), TrailStep(d(5), d("1.5")))
 TRAILING = Rules(trail_steps=STEPS)
 
@@ -145,6 +159,16 @@ def test_a_trailing_stop_is_replaced_by_placing_first() -> None:
     assert not [each for each in commands(position, rules=TRAILING, mark="128") if isinstance(each, CancelOrder)]
 
 
+def test_the_old_stop_goes_only_after_a_look_has_had_time_to_miss_the_new_one() -> None:
+    """A person cancelled the new one between its acceptance and the cancel of the old: nothing was left."""
+    trailed = spec(Leg.STOP, 3, trigger_price=d(110))
+    position = protected(peak("130"), *live(trailed, 6))
+    replaced = CancelOrder(position.id, STOP.client_order_id, "replaced")
+
+    assert replaced not in commands(position, 6.2, TRAILING)
+    assert replaced in commands(position, 7.1, TRAILING)
+
+
 def test_rules_that_are_loosened_do_not_move_a_live_stop_back() -> None:
     """A setting changed between two starts; the stop at the venue stays where it is."""
     trailed = spec(Leg.STOP, 3, trigger_price=d(110))
@@ -224,6 +248,13 @@ def test_a_stop_that_executed_partly_is_replaced_before_its_fill_is_told() -> No
     assert place.qty == d("0.6")
 
 
+def test_a_stop_that_the_venue_has_ended_is_not_cancelled_too() -> None:
+    rest = spec(Leg.STOP, 3, qty=d("0.6"))
+    position = protected(shown(STOP.client_order_id, filled_qty=d("0.4"), ended=True), *live(rest, 6))
+
+    assert not [each for each in commands(position) if isinstance(each, CancelOrder)]
+
+
 def test_the_late_fill_of_such_a_stop_calls_for_nothing_more() -> None:
     rest = spec(Leg.STOP, 3, qty=d("0.6"))
     ended = shown(STOP.client_order_id, filled_qty=d("0.4"), ended=True)
@@ -281,6 +312,17 @@ def test_a_doubt_older_than_the_naked_time_counts_toward_its_bound() -> None:
     assert placed(commands(position, 26), Leg.EXIT)
 
 
+def test_a_refused_way_out_is_asked_for_again_after_its_pause() -> None:
+    way_out = spec(Leg.EXIT, 9)
+    no = OrderRejected(at=at(6.1), client_order_id=way_out.client_order_id, code="marketSuspended", reason="no")
+    position = after(
+        *live(ENTRY), filled(ENTRY), *(e for n in (2, 3, 4) for e in _refused(n)), intended(way_out, 6), no
+    )
+
+    assert not placed(commands(position, 7), Leg.EXIT)
+    assert placed(commands(position, 7.1), Leg.EXIT)
+
+
 def test_entries_are_taken_back_once_a_way_out_was_asked_for() -> None:
     """The rest of a partly filled entry opened again what was being closed."""
     way_out = spec(Leg.EXIT, 9)
@@ -321,6 +363,41 @@ def test_targets_grow_with_a_position_that_was_overfilled() -> None:
 
     assert [target.qty for target in scaled_targets(position, instrument())] == [d("0.6"), d("0.6"), d("0.3")]
     assert position.phase is Phase.PROTECTED
+
+
+def test_a_rest_too_small_to_close_joins_the_target_before_it() -> None:
+    """The plan adds up to 0.995 of one contract: its 0.005 would stay for ever."""
+    odd = (Target(d(110), d("0.4")), Target(d(120), d("0.4")), Target(d(130), d("0.195")))
+    fine = instrument(qty_step=d("0.001"), min_qty=d("0.01"))
+    position = after(*live(ENTRY), filled(ENTRY), *live(STOP, 2), targets=odd)
+
+    targets = placed(due(position, fine, Policy(), at(4)), Leg.TARGET)
+
+    assert [each.qty for each in targets] == [d("0.4"), d("0.4"), d("0.2")]
+
+
+def test_targets_that_are_more_than_the_position_are_taken_back_from_the_last() -> None:
+    """A person sold a half: 0.4, 0.4 and 0.2 at rest are twice what is left (I51)."""
+    rest = spec(Leg.STOP, 9, qty=d("0.5"))
+    sold = ExternalFill(at=at(5), position_id="ps-abc-1-1", fill=fill(spec(Leg.EXIT, 99), "0.5", "105", 5))
+    position = protected(*(event for order in TARGETS for event in live(order, 3)), sold, *live(rest, 6))
+
+    asked = commands(position)
+
+    assert CancelOrder(position.id, TARGETS[2].client_order_id, "more than the position") in asked
+    assert not placed(asked, Leg.TARGET)
+
+
+def test_an_order_that_has_ended_takes_no_place_and_is_not_cancelled() -> None:
+    """The first target ended at the venue after a part, its fill is late: the rest of the position is free again."""
+    part = shown(FIRST.client_order_id, 6, qty=d("0.4"), filled_qty=d("0.1"), trigger_price=None, ended=True)
+    rest = spec(Leg.STOP, 9, qty=d("0.9"))
+    position = protected(*(event for order in TARGETS for event in live(order, 3)), part, *live(rest, 7))
+
+    asked = commands(position)
+
+    assert position.exposed_qty == d("0.9")
+    assert asked == [CancelOrder(position.id, STOP.client_order_id, "replaced")]
 
 
 def test_a_target_taken_back_for_its_size_is_asked_for_again_however_often() -> None:
