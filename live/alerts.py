@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from live.logs import get_logger
+from live.meters import Meters
 from prodsafe.output import mask
 
 _TIMEOUT_SECONDS = 5.0
@@ -108,7 +109,9 @@ class Alerter:
         post: Post | None = None,
         throttle: Throttle | None = None,
         retry_seconds: float = 1.0,
+        meters: Meters | None = None,
     ) -> None:
+        self._meters = meters or Meters()
         self._url, self._clock, self._post = url, clock, post or post_json
         self._throttle = throttle or Throttle()
         self._retry_seconds = retry_seconds
@@ -130,6 +133,7 @@ class Alerter:
         admitted = self._throttle.admit(Alert(key, text, self._clock(), urgent))
         if self._url is None or admitted is None:
             self.held_back += 1
+            self._meters.count("alerts_total", result="held back")
             return
         if self._queue.full():
             dropped = self._queue.get_nowait()
@@ -175,6 +179,7 @@ class Alerter:
                 continue
             if status < 300:
                 self.delivered += 1
+                self._meters.count("alerts_total", result="delivered")
                 self._failed_in_a_row = 0
                 return
             why = f"HTTP {status}"
@@ -184,6 +189,7 @@ class Alerter:
 
     def _fail(self, alert: Alert, why: str) -> None:
         self.failed += 1
+        self._meters.count("alerts_total", result="failed")
         self._failed_in_a_row += 1
         self._log.warning("alert not delivered", key=alert.key, text=alert.text, why=why)
 

@@ -43,6 +43,8 @@ from live.position import IllegalTransition, Order, Phase, Position, apply, open
 
 CLOSED_KEPT = 200
 FILL_OVERLAP = timedelta(minutes=10)  # how late a venue may tell of a fill
+IDS_KEPT = 12 * FILL_OVERLAP  # from a position's end: longer than anything of it may still be told
+IDS_FORGOTTEN_AT_ONCE = 50  # positions, for which the maps of ids are made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Book:
         self.last_event_at: datetime | None = None
         self._position_of_order: dict[str, str] = {}
         self._order_of_venue_id: dict[str, str] = {}
-        self._fill_ids: set[str] = set()
+        self._position_of_fill: dict[str, str] = {}
+        self._dropped: dict[str, datetime] = {}
 
     # --- reading
 
@@ -134,7 +137,7 @@ class Book:
         return client_order_id in self._position_of_order or venue_order_id in self._order_of_venue_id
 
     def knows_fill(self, fill_id: str) -> bool:
-        return fill_id in self._fill_ids
+        return fill_id in self._position_of_fill
 
     def exit_wanted(self, symbol: str) -> str | None:
         """Why a person wants what is held on this symbol closed; None when nobody does."""
@@ -251,9 +254,9 @@ class Book:
                 self.positions[each.id] = replace(each, corrected_at=at)
 
     def _fold_fill(self, position_id: str, event: Event, fill_id: str) -> None:
-        if fill_id in self._fill_ids:  # venues repeat themselves; a fill counts once (G)
+        if fill_id in self._position_of_fill:  # venues repeat themselves; a fill counts once (G)
             return
-        self._fill_ids.add(fill_id)
+        self._position_of_fill[fill_id] = position_id
         self._move(position_id, event)
 
     def _move(self, position_id: str, event: Event) -> None:
@@ -274,7 +277,23 @@ class Book:
             self.last_loss_at = position.closed_at if lost else self.last_loss_at
         closed = [(each.closed_at, each.id) for each in self.positions.values() if each.closed_at is not None]
         for _, oldest in sorted(closed)[:-CLOSED_KEPT]:
-            del self.positions[oldest]
+            self._drop(self.positions.pop(oldest))
+
+    def _drop(self, position: Position) -> None:
+        """Its ids outlive it. An order that was concluded from silence may yet show itself: that one stays ours."""
+        if position.closed_at and not any(order.never_arrived for order in position.orders.values()):
+            self._dropped[position.id] = position.closed_at
+        newest = max(self._dropped.values(), default=None)
+        old = {each for each, at in self._dropped.items() if newest and newest - at >= IDS_KEPT}
+        if len(old) >= IDS_FORGOTTEN_AT_ONCE:
+            self._forget_ids(old)
+
+    def _forget_ids(self, old: set[str]) -> None:
+        self._position_of_order = {cid: each for cid, each in self._position_of_order.items() if each not in old}
+        self._position_of_fill = {fill: each for fill, each in self._position_of_fill.items() if each not in old}
+        known = self._position_of_order
+        self._order_of_venue_id = {named: cid for named, cid in self._order_of_venue_id.items() if cid in known}
+        self._dropped = {each: at for each, at in self._dropped.items() if each not in old}
 
 
 def _replaces_stop(position: Position) -> bool:

@@ -6,67 +6,23 @@ that only read use a read-only role.
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
-from live.cli_parts import database_url, json_option, this_environment
+from live.cli_parts import json_option, nobody_watches, now, operator_of, scope_option, watch_option
 from prodsafe.errors import ExitCode
-from prodsafe.output import run_entry, say, say_error, say_json
+from prodsafe.output import run_entry, say_error, say_json
 
 if TYPE_CHECKING:
     from live.book import Book
-    from live.reader import Reader, Recorded
-    from prodsafe.environment import Environment
-    from prodsafe.postgres import Connection
-
-_FOLLOW_SECONDS = 1.0
-FC = TypeVar("FC", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """What was asked for. `scope` as given with --scope; `url` of the worker's database."""
-
-    environment: Environment
-    url: str
-    scope: str | None
-
-    @contextmanager
-    def reading(self) -> Iterator[tuple[Reader, str]]:
-        """A reader, and the account that is meant. Raises DatabaseRefused or GateRefused."""
-        from live.operators import choose_scope, scope_of
-        from live.reader import open_reader
-
-        with open_reader(self.url, application_name="live/operator") as reader:
-            yield reader, choose_scope(self.scope, scope_of(self.environment), reader.scopes())
-
-
-def _not_blank(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    if not text.strip():
-        raise click.BadParameter("say why, in words")
-    return text.strip()
-
-
-def reason_option(help_text: str) -> Callable[[FC], FC]:
-    return click.option("--reason", required=True, callback=_not_blank, help=help_text)
-
-
-scope_option = click.option(
-    "--scope",
-    help="The account, as `status` prints it. Else ENVIRONMENT, EXCHANGE_ID and EXCHANGE_ACCOUNT name it, else it is"
-    " the only one in the database.",
-)
+    from live.reader import Reader
+    from live.screens import Grid
+    from live.status_screen import View
+    from live.terminal import Answer
 
 
 class _Commands(click.Group):
@@ -74,11 +30,15 @@ class _Commands(click.Group):
 
     elsewhere: ClassVar = {
         "candles": "live.replay_cli",
+        "events": "live.trace_cli",
         "flatten": "live.flatten_cli",
+        "halt": "live.latch_cli",
         "paper": "live.replay_cli",
         "replay": "live.replay_cli",
+        "resume": "live.latch_cli",
         "settings": "live.settings_cli",
         "thaw": "live.flatten_cli",
+        "trace": "live.trace_cli",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -95,167 +55,151 @@ class _Commands(click.Group):
 def cli() -> None:
     """Look at the worker and hold it back; replay and paper try its strategy.
 
-    Needs DATABASE_URL, the worker's own database. Nothing here sends an order. `halt` stops new entries at once; open
-    positions keep their stops, and only a person clears it, with `resume`. `flatten` asks the worker to close them.
+    Needs DATABASE_URL, the worker's own database: whether a worker runs or not, the answers come from there. Nothing
+    here sends an order. `halt` stops new entries at once; open positions keep their stops, and only a person clears
+    it, with `resume`. `flatten` asks the worker to close them.
+
+    \b
+    Begin with:
+      python -m live status                      who, how, why, and what next
+      python -m live halt --reason "news"        no new entries from now on
+
+    Exit codes: 0 done, 1 refused or not healthy, 2 wrong usage, 6 the database does not answer.
     """
 
 
-@cli.command()
-@scope_option
-@json_option
-def status(scope: str | None, as_json: bool) -> int:
-    """Who holds the account, is it healthy, is it protected, is it halted. Exit 0 when healthy, 1 when not."""
-    from live.status import as_dict, problems
+class _Followed:
+    """The account's book, folded once and then only forward. Rows that cannot be used are named on stderr (I43)."""
 
-    with operator_of(scope).reading() as (reader, account):
-        seen, halt, lease = reader.status(account), reader.halt(account), reader.lease(account)
-    reasons = ["no worker has reported on this account"] if seen is None else problems(seen, _now())
-    if as_json:
-        say_json(
-            {
-                "scope": account,
-                "healthy": not reasons,
-                "reasons": reasons,
-                "status": as_dict(seen) if seen else None,
-                "halt": {"halted": halt.halted, "reason": halt.reason, "who": halt.who, "at": _iso(halt.at)},
-                "lease": lease.as_dict() if lease else None,
-            }
-        )
-    else:
-        from live.operators import status_lines
+    def __init__(self) -> None:
+        from live.book import Book
 
-        say("\n".join(status_lines(account, seen, halt, lease, reasons, _now())))
-    return ExitCode.REFUSED if reasons else ExitCode.OK
+        self.book = Book()
+        self._last_id = 0
+
+    def catch_up(self, reader: Reader, account: str) -> Book:
+        from live.fold_rows import BULK
+        from live.operators import fold_on
+
+        for row in reader.history(account, after_id=self._last_id, leaving_out=BULK):
+            self._last_id = row.id
+            for why in fold_on(self.book, row):
+                say_error(why)
+        return self.book
 
 
 @cli.command()
-@reason_option("Why; it is recorded and shown everywhere.")
+@watch_option
 @scope_option
 @json_option
-def halt(reason: str, scope: str | None, as_json: bool) -> int:
-    """Set the halt latch: no new entries from the next check before a send on. Exits and stops stay."""
-    from live import latch
+def status(scope: str | None, as_json: bool, every_seconds: float | None) -> int:
+    """Who holds the account, is it protected, is it halted, is it healthy, why, and what next.
 
-    operator = operator_of(scope)
-    with operator.reading() as (reader, account):
-        before = reader.halt(account)
-    with writing(operator.url) as connection:
-        latch.set_halt(connection, account, reason=reason, who=who())
-    if as_json:
-        say_json({"scope": account, "halted": True, "reason": reason, "who": who(), "was_halted": before.halted})
-    else:
-        say(f"halted {account}: {reason}")
-        if before.halted:
-            say(f"it was halted before by {before.who}: {before.reason}")
-        say("no new entries; open positions keep their stops. Clear it with: python -m live resume --reason ...")
-    return ExitCode.OK
+    From the database alone, so it answers when the worker is dead, and says so. Exit 0 when healthy, 1 when not; a
+    worker that stopped cleanly trades nothing, which is 1 too. A watch ends with 0.
 
-
-@cli.command()
-@reason_option("Why it is safe to trade again; it is recorded.")
-@scope_option
-@json_option
-def resume(reason: str, scope: str | None, as_json: bool) -> int:
-    """Clear the halt latch. Says what was cleared; a halt set meanwhile by somebody else is not cleared.
-
-    Refused while a flatten is open: what is entered next would be closed at once.
+    \b
+    Example:
+      python -m live status --watch 5
     """
-    from live import latch
+    from live.screens import lines_text
+    from live.status_screen import status_json, status_lines, status_sentence
+    from live.terminal import Answer, give
 
-    operator = operator_of(scope)
-    with operator.reading() as (reader, account):
-        before = reader.halt(account)
-        flattens = reader.open_flattens(account)
-    if flattens:
-        open_words = ", ".join(f"{each.request_id} by {each.who}" for each in flattens)
-        say_error(
-            f"{account}: a flatten is still open ({open_words}); wait for it, or: python -m live flatten --withdraw"
-        )
-        return ExitCode.REFUSED
-    if not before.halted:
-        _answer(as_json, f"{account} is not halted; nothing to clear", scope=account, cleared=None)
-        return ExitCode.OK
-    with writing(operator.url) as connection:
-        cleared = latch.clear_halt(connection, account, reason=reason, who=who(), seen_id=before.id)
-    if not cleared:
-        say_error(f"{account}: the latch moved while you were looking; nothing was cleared. Look again: live status")
-        return ExitCode.REFUSED
-    was = {"reason": before.reason, "who": before.who, "at": _iso(before.at)}
-    _answer(
-        as_json,
-        f"resumed {account}; cleared: {before.reason} (set by {before.who} at {_iso(before.at)})",
-        scope=account,
-        cleared=was,
+    operator, followed = operator_of(scope), _Followed()
+
+    def look() -> Answer:
+        with operator.reading() as (reader, account):
+            view = _view(reader, account, followed)
+        lines = status_lines(view)
+        code = ExitCode.REFUSED if view.reasons else ExitCode.OK
+        return Answer(lines, lines_text(lines), status_json(view), news=status_sentence(view), exit_code=code)
+
+    return give(look, as_json=as_json, every_seconds=every_seconds)
+
+
+def _view(reader: Reader, account: str, followed: _Followed) -> View:
+    from live.reader import is_beating
+    from live.status_screen import View
+
+    lease = reader.lease(account)
+    return View(
+        account=account,
+        now=now(),
+        status=reader.status(account),
+        halt=reader.halt(account),
+        lease=lease,
+        beating=lease is not None and is_beating(lease),
+        book=followed.catch_up(reader, account),
+        flattens=tuple(reader.open_flattens(account)),
+        decisions=tuple(reader.decisions(account)),
     )
-    return ExitCode.OK
 
 
 @cli.command()
+@watch_option
 @scope_option
 @json_option
-@click.option("--all", "closed_too", is_flag=True, help="Closed positions too.")
-def positions(scope: str | None, as_json: bool, closed_too: bool) -> int:
-    """Open positions, as the journal tells them."""
-    from live.operators import POSITION_HEADS, position_row
+@click.option("--all", "closed_too", is_flag=True, help="Closed positions too, the last 200.")
+def positions(scope: str | None, as_json: bool, closed_too: bool, every_seconds: float | None) -> int:
+    """Open positions, as the journal tells them, entries in flight included.
 
-    with operator_of(scope).reading() as (reader, account):
-        book = _fold(reader, account)
-    chosen = list(book.positions.values()) if closed_too else book.open_positions()
-    rows = [position_row(position, _now()) for position in chosen]
-    _tabulate(as_json, POSITION_HEADS, rows, "no open position")
-    return ExitCode.OK
+    Phase `open` means: contracts are held without a live stop of their full size; `naked s` says for how long, else the
+    longest such time. Exit 0, whatever there is.
+
+    \b
+    Example:
+      python -m live positions --json | jq '.[] | select(.phase == "open")'
+    """
+    from live.screens import positions_grid
+
+    followed = _Followed()
+
+    def grid(reader: Reader, account: str) -> Grid:
+        book = followed.catch_up(reader, account)
+        return positions_grid(list(book.positions.values()) if closed_too else book.open_positions(), now())
+
+    return _give_grid(scope, grid, as_json=as_json, every_seconds=every_seconds)
 
 
 @cli.command()
+@watch_option
 @scope_option
 @json_option
-@click.option("--all", "settled_too", is_flag=True, help="Settled orders too.")
-def orders(scope: str | None, as_json: bool, settled_too: bool) -> int:
-    """Orders that work at the venue, or whose fate is unknown."""
-    from live.operators import ORDER_HEADS, order_row
+@click.option("--all", "settled_too", is_flag=True, help="Settled orders too, of open and the last closed positions.")
+def orders(scope: str | None, as_json: bool, settled_too: bool, every_seconds: float | None) -> int:
+    """Orders that work at the venue, or whose fate is unknown. Exit 0, whatever there is.
 
-    with operator_of(scope).reading() as (reader, account):
-        book = _fold(reader, account)
-    chosen = [order for order in book.orders.values() if settled_too or order.is_working]
-    _tabulate(as_json, ORDER_HEADS, [order_row(order) for order in chosen], "no working order")
-    return ExitCode.OK
+    \b
+    Example:
+      python -m live orders --all
+    """
+    from live.screens import orders_grid
+
+    followed = _Followed()
+
+    def grid(reader: Reader, account: str) -> Grid:
+        book = followed.catch_up(reader, account)
+        return orders_grid([order for order in book.orders.values() if settled_too or order.is_working], now())
+
+    return _give_grid(scope, grid, as_json=as_json, every_seconds=every_seconds)
 
 
-@cli.command()
-@scope_option
-@json_option
-@click.option("--symbol", help="Only events that speak of this symbol, e.g. BTC/USD:USD.")
-@click.option("--kind", "kinds", multiple=True, help="Only this kind of event, e.g. decided; may be repeated.")
-@click.option("--limit", default=40, show_default=True, type=click.IntRange(1, 100_000), help="How many, newest last.")
-@click.option("--follow", is_flag=True, help="Go on printing new events until interrupted.")
-def trace(
-    scope: str | None, as_json: bool, symbol: str | None, kinds: tuple[str, ...], limit: int, follow: bool
+def _give_grid(
+    scope: str | None, grid: Callable[[Reader, str], Grid], *, as_json: bool, every_seconds: float | None
 ) -> int:
-    """What happened and why, one line per event."""
-    from live.operators import trace_dict, trace_line
+    from live.screens import grid_json, grid_text
+    from live.terminal import Answer, give
 
-    with operator_of(scope).reading() as (reader, account):
-        for row in _tail(reader, account, symbol=symbol, kinds=kinds, limit=limit, follow=follow):
-            if as_json:
-                say_json(trace_dict(row))
-            else:
-                say(trace_line(row))
-    return ExitCode.OK
+    operator = operator_of(scope)
 
+    def look() -> Answer:
+        with operator.reading() as (reader, account):
+            found, absent = grid(reader, account), nobody_watches(reader, account)
+        text = grid_text(found)
+        return Answer(found, text, grid_json(found), news=text, aside=absent)
 
-def _tail(
-    reader: Reader, account: str, *, symbol: str | None, kinds: Sequence[str], limit: int, follow: bool
-) -> Iterator[Recorded]:
-    """The newest rows, then, when following, each new one as it comes."""
-    rows = reader.tail(account, limit=limit, symbol=symbol, kinds=kinds)
-    last_id = 0
-    while True:
-        yield from rows
-        last_id = rows[-1].id if rows else last_id
-        if not follow:
-            return
-        time.sleep(_FOLLOW_SECONDS)
-        rows = reader.tail(account, limit=limit, symbol=symbol, kinds=kinds, after_id=last_id)
+    return give(look, as_json=as_json, every_seconds=every_seconds)
 
 
 @cli.command()
@@ -267,83 +211,28 @@ def demo(keep: bool) -> int:
     return tell(keep=keep)
 
 
-def operator_of(scope: str | None) -> Operator:
-    environment = this_environment()
-    return Operator(environment, database_url(environment), scope)
-
-
-@contextmanager
-def writing(url: str) -> Iterator[Connection]:
-    """A connection that may write the latch; PostgreSQL's refusals become ours."""
-    import psycopg
-
-    from live.reader import unreadable
-    from prodsafe.postgres import connect
-
-    with connect(url, application_name="live/operator") as connection:
-        try:
-            with connection.transaction():  # for its length only: what a session sets leaks through a pooler
-                connection.execute("SET LOCAL lock_timeout = 3000")
-                yield connection
-        except psycopg.Error as error:
-            raise unreadable(error) from error
-
-
-def _fold(reader: Reader, account: str) -> Book:
-    """The book of the account. Rows that cannot be read or folded are named on stderr and left out (I43)."""
-    from live.fold_rows import BULK
-    from live.operators import fold_leniently
-
-    book, left_out = fold_leniently(reader.history(account, leaving_out=BULK))
-    for why in left_out:
-        say_error(why)
-    return book
-
-
-def _tabulate(as_json: bool, heads: Sequence[str], rows: Sequence[Sequence[Any]], none: str) -> None:
-    from live.operators import plain_json, table
-
-    if as_json:
-        say_json([dict(zip(heads, map(plain_json, row), strict=True)) for row in rows])
-    else:
-        say(table([head.replace("_", " ") for head in heads], rows) if rows else none)
-
-
-def _answer(as_json: bool, text: str, **data: Any) -> None:
-    if as_json:
-        say_json(data)
-    else:
-        say(text)
-
-
-def who() -> str:
-    """The person, for the record: user@host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run one command, return its exit code (SPEC section 4)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = bool({"--json", "--jsonl"} & set(words))
 
     def body() -> int:
         try:
             return int(cli.main(words, prog_name="python -m live", standalone_mode=False) or 0)
         except click.ClickException as error:
-            error.show()
-            return ExitCode.USAGE
+            return _wrong_usage(error, as_json=as_json)
         except click.Abort:
             return ExitCode.OK
 
-    return run_entry(body, as_json="--json" in words)
+    return run_entry(body, as_json=as_json)
+
+
+def _wrong_usage(error: click.ClickException, *, as_json: bool) -> int:
+    """As click words it, but through the mask, and as data where data was asked for."""
+    if as_json:
+        say_json({"ok": False, "usage": error.format_message()})
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        say_error(f"{context.get_usage()}\nTry '{context.command_path} --help'.\n")
+    say_error(f"Error: {error.format_message()}")
+    return ExitCode.USAGE

@@ -12,7 +12,7 @@ from live.events import Decided
 from live.execution import Execution
 from live.journal import Journal
 from live.look import Look
-from live.model import Denied, Instrument, Intent, Leg, Rejected, Signal, SubmitOutcome
+from live.model import Denied, Instrument, Intent, Leg, Signal, SubmitOutcome
 from live.order_id import OrderId
 from live.risk import size
 from live.settings import Settings
@@ -33,7 +33,6 @@ class Decider:
         clock: Clock,
         settings: Settings,
         narrate: Callable[[str], None],
-        alert: Callable[[str, str], None],
     ) -> None:
         self._feeds = feeds
         self._book = book
@@ -42,7 +41,6 @@ class Decider:
         self._clock = clock
         self._settings = settings
         self._narrate = narrate
-        self._alert = alert
 
     async def consider(self, look: Look, listed: Callable[[str], Instrument | Denied], hold: Hold | None) -> None:
         """What the candles say. A slow warm-up gives way after one pause: no fill waits for its stop behind it."""
@@ -84,8 +82,6 @@ class Decider:
         words = f"{intent.side} {intent.qty} {intent.symbol} at {intent.entry_price}, stop {intent.stop_price}"
         outcome = await self._execution.enter(intent, entry_id, taken)
         self._narrate(f"entry {words}: {type(outcome).__name__.lower()}")
-        if isinstance(outcome, Rejected):
-            self._alert(f"rejected {intent.symbol}", f"entry {words} rejected: {outcome.reason}")
         return outcome
 
     def _approve(

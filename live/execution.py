@@ -64,6 +64,7 @@ class Execution:
         request_expiry: timedelta,
         narrate: Callable[[str], None],
         alert: Callable[[str, str], None],
+        witness: Callable[[Event], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._venue = venue
@@ -74,6 +75,7 @@ class Execution:
         self._request_expiry = request_expiry
         self._narrate = narrate
         self._alert = alert
+        self._witness = witness
         self.has_sent = False
 
     async def record(self, *events: Event) -> None:
@@ -90,6 +92,7 @@ class Execution:
         for event in events:
             try:
                 self._book.apply(event)
+                self._witness(event)
             except IllegalTransition as illegal:
                 self._narrate(f"contradiction: {illegal}")
                 reason = f"{event.kind} contradicts the book: {illegal}"

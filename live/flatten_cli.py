@@ -6,16 +6,15 @@ successor goes on where it was. Nothing here sends an order, unless --take-lease
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from live.cli import Operator, operator_of, reason_option, scope_option, who, writing
-from live.cli_parts import json_option
+from live.cli_parts import Operator, is_alive, json_option, operator_of, reason_option, scope_option, who, writing
 from live.events import Ask, FlattenDone
+from live.terminal import ask_line, can_ask
 from prodsafe.errors import ExitCode, GateRefused, LeaseHeld, RefusalKind
 from prodsafe.output import say, say_error, say_json
 
@@ -59,6 +58,11 @@ def flatten(
 
     Entries stop first and are taken back; exits are market orders that only reduce; stops go once all is flat. What is
     asked stays asked over restarts and outages, until it is done or withdrawn.
+
+    \b
+    Examples:
+      python -m live flatten --symbol BTC/USD:USD --reason "leaving it"
+      python -m live flatten --withdraw --reason "changed my mind"
     """
     if withdraw:
         return _withdraw(operator_of(scope), reason, as_json)
@@ -86,7 +90,14 @@ def flatten(
 @scope_option
 @json_option
 def thaw(symbol: str | None, reason: str, scope: str | None, as_json: bool) -> int:
-    """Let frozen symbols be traded again. Say what you found; what is still wrong at the venue freezes them anew."""
+    """Let frozen symbols be traded again. Say what you found; what is still wrong at the venue freezes them anew.
+
+    Exit 0: asked for, or nothing was frozen.
+
+    \b
+    Example:
+      python -m live thaw --symbol BTC/USD:USD --reason "row 812 was a test of ours"
+    """
     from live.people import ask
 
     operator = operator_of(scope)
@@ -121,11 +132,9 @@ def _require_known(reader: Reader, account: str, symbol: str | None) -> None:
 
 
 def _require_worker(reader: Reader, account: str) -> None:
-    from live.reader import is_beating
-
-    lease = reader.lease(account)
-    if lease is not None and is_beating(lease):
+    if is_alive(reader, account):
         return
+    lease = reader.lease(account)
     raise GateRefused(
         NO_WORKER.because(
             "no worker holds this account, so nobody would close anything; nothing was written",
@@ -166,10 +175,9 @@ def _held(reader: Reader, account: str, symbol: str | None) -> list[str]:
 
 def _confirm(account: str, held: Sequence[str], typed: str | None, as_json: bool) -> None:
     """The account's name, typed by a person or given with --yes. Raises GateRefused on anything else."""
-    asks = typed is None and not as_json and sys.stdin is not None and sys.stdin.isatty()
-    if asks:
+    if typed is None and not as_json and can_ask():
         say("\n".join(["to be closed at market:", *(f"  {each}" for each in held or ["nothing that is known of"])]))
-        typed = input(f"type {account} to go on: ").strip()
+        typed = ask_line(f"type {account} to go on: ")
     if typed != account:
         raise GateRefused(
             NOT_CONFIRMED.because(
@@ -235,7 +243,7 @@ def _watch(operator: Operator, request_id: int, wait_seconds: float, as_json: bo
     while True:
         with operator.reading() as (reader, account):
             left = _left(reader, account, request_id)
-            alive = _is_alive(reader, account)
+            alive = is_alive(reader, account)
         words = "; ".join(left) if alive else f"no worker holds the account now; left: {'; '.join(left)}"
         if left and words != told and not as_json:
             say(words)
@@ -258,13 +266,6 @@ def _left(reader: Reader, account: str, request_id: int) -> list[str]:
     if any(isinstance(row.event, FlattenDone) and row.event.request_id == request_id for row in done):
         return []
     return ["withdrawn"]
-
-
-def _is_alive(reader: Reader, account: str) -> bool:
-    from live.reader import is_beating
-
-    lease = reader.lease(account)
-    return lease is not None and is_beating(lease)
 
 
 def _verdict(account: str, request_id: int, left: Sequence[str], as_json: bool) -> int:

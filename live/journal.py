@@ -8,6 +8,7 @@ only a restart that folds again can tell.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from live import latch as latches
 from live import people
 from live.events import Event, OrderIntended, PersonAsked, decode
 from live.fold_rows import rows_to_fold
+from live.meters import Meters
 from live.model import Candle
 from live.records import (
     AnyFill,
@@ -168,27 +170,41 @@ class PostgresJournal:
     A cancelled task does not cancel its statement: the thread finishes it, and the next call waits its turn.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], *, scope: str, epoch: int, holder: UUID) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        scope: str,
+        epoch: int,
+        holder: UUID,
+        meters: Meters | None = None,
+    ) -> None:
         self._connection = connection
+        self._meters = meters or Meters()
+        # Planned once: no pooler is between, and no query here has a result that an expand file would change.
+        connection.prepare_threshold = 0
         self._scope, self._epoch, self._holder = scope, epoch, holder
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._broken: Refused | None = None
 
     @classmethod
-    async def open(cls, url: str, *, scope: str, epoch: int, holder: UUID) -> PostgresJournal:
+    async def open(
+        cls, url: str, *, scope: str, epoch: int, holder: UUID, meters: Meters | None = None
+    ) -> PostgresJournal:
         """Connect with the timeouts of prodsafe.postgres. Raises DatabaseRefused."""
         from prodsafe.postgres import connect
 
         connection = await asyncio.to_thread(
             connect, url, application_name=f"live/journal/{scope}"[:63], settings=_SESSION_MS
         )
-        connection.prepare_threshold = 0  # no pooler is between, and no query's result changes with an expand file
-        return cls(connection, scope=scope, epoch=epoch, holder=holder)
+        return cls(connection, scope=scope, epoch=epoch, holder=holder, meters=meters)
 
     async def append(self, events: Sequence[Event]) -> None:
         rows = [row_of(event) for event in without_repeats(events)]
         if rows:
+            began = time.perf_counter()
             await self._run(lambda: self._append(rows))
+            self._meters.observe("journal_commit_seconds", time.perf_counter() - began)
 
     def _append(self, rows: list[Row]) -> None:
         self._connection.execute(_APPEND, self._values(rows))

@@ -156,8 +156,9 @@ class Quota:
     def __init__(self, limiters: Mapping[Pool, Limiter]) -> None:
         self.limiters = limiters
 
-    async def acquire(self, lane: Lane, charge: Charge, *, patience_seconds: float | None = None) -> None:
-        await self.limiters[charge.pool].acquire(lane, charge.cost, patience_seconds=patience_seconds)
+    async def acquire(self, lane: Lane, charge: Charge, *, patience_seconds: float | None = None) -> float:
+        """Spend a charge from its pool; returns the seconds waited. Raises BudgetSpent."""
+        return await self.limiters[charge.pool].acquire(lane, charge.cost, patience_seconds=patience_seconds)
 
     def note(self, charge: Charge, *, refused_for_rate: bool) -> None:
         self.limiters[charge.pool].note(refused_for_rate=refused_for_rate)

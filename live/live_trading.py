@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from live import boot, flatten, report
 from live.book import Book, next_mark
@@ -23,7 +24,9 @@ from live.journal import Journal
 from live.listing_watch import ListingWatch
 from live.look import Look, Lookout
 from live.market import timeframe
+from live.meters import Meters
 from live.model import Ticker
+from live.notices import Notice
 from live.order_id import OrderIds
 from live.position import policy_of
 from live.reconcile import UNEXPLAINED, ForeignPolicy
@@ -36,6 +39,7 @@ from live.standing import Senses, degraded, hold_on_entries
 from live.status import Halt, HaltCause
 from live.strategy import Feed
 from live.venue import Permit, Venue
+from live.witness import Witness
 from prodsafe.errors import VenueUnreadable
 
 EQUITY_EVERY = timedelta(minutes=1)
@@ -59,6 +63,8 @@ class LiveTrading:
         alert: Callable[[str, str], None],
         parameters: SmcParameters | None = None,
         alerts_failing: Callable[[], bool] = lambda: False,
+        tell: Callable[[Notice], None] = lambda _: None,
+        meters: Meters | None = None,
     ) -> None:
         self.settings = settings
         self.identity = identity
@@ -77,9 +83,10 @@ class LiveTrading:
         self._stopping = asyncio.Event()
         self._awake = asyncio.Event()
         self._actions: list[str] = []
-        self._ticks = 0
         self._unreadable_ticks = 0
         self._flat_at_last_look: set[int] = set()
+        self._meters = meters or Meters()
+        self._witness = Witness(book=self.book, meters=self._meters, tell=tell)
         self._allowance = timedelta(seconds=settings.live_clock_skew_seconds) + VENUE_DELAY
         self._execution = Execution(
             journal=journal,
@@ -91,6 +98,7 @@ class LiveTrading:
             request_expiry=timedelta(seconds=settings.live_request_expiry_seconds),
             narrate=self._narrate,
             alert=alert,
+            witness=self._witness.saw,
         )
         self._reconciler = Reconciler(
             book=self.book,
@@ -124,7 +132,6 @@ class LiveTrading:
             clock=clock,
             settings=settings,
             narrate=self._narrate,
-            alert=alert,
         )
 
     # --- the life of the worker
@@ -155,6 +162,7 @@ class LiveTrading:
 
     async def tick(self) -> None:
         """One look and everything that follows from it."""
+        began_at = self._clock.now()
         await self._hear_people()
         try:
             look = await self._lookout.look()
@@ -173,8 +181,8 @@ class LiveTrading:
             await self._protect()  # what is known to be naked is protected even half blind: it only reduces
         else:
             self._unreadable_ticks = 0
-            self._observe(venue_readable=True)
-        await self._report()
+            self._note(venue_readable=True)
+        await self._report(began_at)
 
     async def drain(self) -> None:
         """Take resting entries back, resolve what is in flight, see every position protected; then stop for good.
@@ -283,7 +291,6 @@ class LiveTrading:
         for number in flat & self._flat_at_last_look:
             await self._execution.record(FlattenDone(at=self._clock.now(), request_id=number))
             self._narrate(f"flat, as asked by request {number}")
-            self._alert(f"flatten {number}", f"flat, as asked by request {number}")
         self._flat_at_last_look = flat
         self._observe(flattening=tuple(word for words in left.values() for word in words))
 
@@ -292,6 +299,7 @@ class LiveTrading:
         await self._reconciler.bring_up(look.reading, look.tickers, self._listing.instruments)
         self._observe(
             reconciled=not self._reconciler.mismatches,
+            reconciled_at=self.status.reconciled_at if self._reconciler.mismatches else self._clock.now(),
             findings=tuple(str(each) for each in self._reconciler.findings),
         )
 
@@ -314,7 +322,8 @@ class LiveTrading:
             await self._execution.record(next_mark(known, seen, at, rebased=rebased))
         else:
             self.book.note_equity(seen)
-        self._observe(equity_quote=str(seen))
+        drawdown_pct = self.book.equity.drawdown_pct if self.book.equity else None
+        self._note(equity_quote=str(seen), drawdown_pct=None if drawdown_pct is None else float(drawdown_pct))
 
     async def _protect(self, tickers: Mapping[str, Ticker] | None = None) -> None:
         """What the open positions call for: stops, targets, exits, and entries taken back. tickers: just read."""
@@ -379,24 +388,25 @@ class LiveTrading:
 
     # --- saying what is so
 
-    async def _report(self) -> None:
-        self._ticks += 1
+    async def _report(self, began_at: datetime) -> None:
         lost = degraded(self._senses())
         if lost:  # said again and again: where alerts reach nobody, the one that does is the proof that they do again
             self._alert("degraded", f"degraded: {'; '.join(lost)}")
+        last_action = self._last_action()
         self._observe(
             last_tick_at=self._clock.now(),
-            last_action=self._last_action(),
+            last_action=last_action,
             degraded=lost,
             clock_offset_seconds=self._venue.clock_offset_seconds,
-            counters={"ticks_total": float(self._ticks)},
         )
+        self._witness.looked(self.status, began_at, self._clock.now())
+        self._note(counters=self._meters.totals())
         await self._save_status()
-        self._log_actions()
+        self._log_actions(last_action)
 
-    def _log_actions(self) -> None:
+    def _log_actions(self, words: str | None = None) -> None:
         """One line per tick: what was done and why, or that nothing was."""
-        self._narrate_outside(self._last_action())
+        self._narrate_outside(words or self._last_action())
         self._actions = []
 
     def _last_action(self) -> str:
@@ -415,6 +425,10 @@ class LiveTrading:
             lease_fresh=self._lease_is_fresh(),
             changes=changes,
         )
+
+    def _note(self, **changes: Any) -> None:
+        """As _observe, where the book has not changed since: its phases are not worked out anew."""
+        self.status = replace(self.status, **changes)
 
     def _narrate(self, text: str) -> None:
         self._actions.append(text)

@@ -80,15 +80,15 @@ def last_boundary(now: datetime, length: timedelta) -> datetime:
 
 def problems(candle: Candle) -> list[str]:
     """Why this candle cannot be true; [] when it can."""
-    if candle.opened_at.tzinfo is None or candle.opened_at.utcoffset() != timedelta(0):
+    if candle.opened_at.tzinfo is not UTC and candle.opened_at.utcoffset() != timedelta(0):
         return [f"opened_at {candle.opened_at} is not aware UTC"]
     found: list[str] = []
     if (candle.opened_at - EPOCH) % candle.timeframe:
         found.append(f"opened_at {candle.opened_at} is not on the grid of {candle.timeframe}")
     prices = _prices(candle)
-    if not all(price.is_finite() and price > 0 for price in prices):
+    if not all(map(Decimal.is_finite, prices)) or min(prices) <= 0:
         return [*found, f"a price is not positive: {', '.join(map(str, prices))}"]
-    if not candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high:
+    if min(prices) < candle.low or candle.high < max(prices):
         found.append(f"open and close are not within low and high: {', '.join(map(str, prices))}")
     if not candle.volume.is_finite() or candle.volume < 0:
         found.append(f"volume is negative or not a number: {candle.volume}")
@@ -142,7 +142,7 @@ def arrivals(read: Sequence[Candle], last: Candle | None, now: datetime) -> Arri
     """
     fresh = newer(read, last)
     hole = next((gap for gap in gaps_after(last, fresh) if _may_be_filled(gap, fresh, now)), None)
-    told = next((candle for candle in read if last and candle.opened_at == last.opened_at), None)
+    told = next((candle for candle in read if candle.opened_at == last.opened_at), None) if last else None
     return Arrivals(
         fresh=fresh if hole is None else tuple(candle for candle in fresh if candle.opened_at < hole.begins_at),
         hole=hole,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from live import last_words
 from live.gates import LIVE_GATES
 from live.settings import Settings, read_settings
 from prodsafe.dotenv_guard import suppress
@@ -45,10 +46,11 @@ def _start(options: argparse.Namespace) -> int:
         else:
             say(f"{len(passed)} of {len(results)} gates passed; nothing was started")
         return 0
-    settings = pass_worker_gates(env, force=options.force)
-    from live.worker import run_worker
+    with last_words.told(env.alert_webhook_url, f"worker of {env.exchange_account or 'no account'}"):
+        settings = pass_worker_gates(env, force=options.force)
+        from live.worker import run_worker
 
-    return run_worker(env, settings)
+        return run_worker(env, settings)
 
 
 def pass_worker_gates(env: Environment, *, force: bool) -> Settings:

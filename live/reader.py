@@ -30,13 +30,13 @@ STORE_UNREADABLE = RefusalKind("R22", "store-unreadable", ExitCode.UNREADABLE)
 _NEWEST = """
 SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
 WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
-  AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s)) AND kind <> ALL(%(leaving_out)s)
 ORDER BY id DESC LIMIT %(limit)s
 """
 _AFTER = """
 SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
 WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
-  AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s)) AND id > %(after)s
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s)) AND kind <> ALL(%(leaving_out)s) AND id > %(after)s
 ORDER BY id LIMIT %(limit)s
 """
 
@@ -203,13 +203,17 @@ class Reader:
         limit: int = 50,
         symbol: str | None = None,
         kinds: Sequence[str] = (),
+        leaving_out: Sequence[str] = (),
         after_id: int | None = None,
     ) -> list[Recorded]:
-        """The newest rows, oldest first; with after_id the first `limit` rows after that one."""
+        """The newest rows of these kinds, or of all but those left out, oldest first; with after_id the first `limit`
+        rows after that one.
+        """
         values = {
             "scope": scope,
             "symbol": symbol,
             "kinds": list(kinds) or None,
+            "leaving_out": list(leaving_out),
             "after": after_id,
             "limit": limit,
         }

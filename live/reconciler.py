@@ -180,4 +180,3 @@ class Reconciler:
         await self._execution.record(*mend.events)
         if mend.events:
             self._narrate(mend.text)
-            self._alert(f"reconcile {mend.events[0].kind}", mend.text)

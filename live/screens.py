@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from live.reader import Recorded
 
 GAP = 2  # blanks between two columns
-WRAPPED_WIDTH = 32  # what a column of prose needs at least
+WRAPPED_WIDTH = 36  # what a column of prose needs at least
 
 
 class Tone(StrEnum):
@@ -139,7 +140,7 @@ _POSITIONS = (
     Column("symbol", "symbol"),
     Column("side", "side"),
     Column("phase", "phase"),
-    Column("qty", "contracts", number=True),
+    Column("qty", "size", number=True),
     Column("entry_price", "entry", number=True),
     Column("stop_price", "stop", number=True),
     Column("naked_seconds", "naked s", rank=1, number=True),
@@ -152,15 +153,15 @@ _ORDERS = (
     Column("client_order_id", "order"),
     Column("symbol", "symbol"),
     Column("leg", "leg"),
-    Column("side", "side"),
-    Column("qty", "contracts", number=True),
+    Column("side", "side", rank=1),
+    Column("qty", "size", number=True),
     Column("price", "price", number=True),
     Column("status", "status"),
-    Column("filled_qty", "filled", rank=1, number=True),
-    Column("type", "type", rank=2),
-    Column("intended_at", "sent", rank=3),
-    Column("reason", "reason", rank=4, wraps=True),
-    Column("venue_order_id", "venue's order", rank=5),
+    Column("filled_qty", "filled", rank=2, number=True),
+    Column("type", "type", rank=3),
+    Column("intended_at", "sent", rank=4),
+    Column("reason", "reason", rank=5, wraps=True),
+    Column("venue_order_id", "venue's order", rank=6),
 )
 _EVENTS = (
     Column("at", "time (UTC)"),
@@ -204,6 +205,14 @@ def near_time(at: datetime, now: datetime) -> str:
     """The time of day, UTC, and the day where it is another one."""
     there, here = at.astimezone(UTC), now.astimezone(UTC)
     return there.strftime("%H:%M:%S" if there.date() == here.date() else "%Y-%m-%d %H:%M")
+
+
+def money(text: str | None) -> str:
+    """Decimal text with thousands apart and two decimals; what is no number is shown as it is."""
+    try:
+        return "-" if text is None else f"{Decimal(text):,.2f}"
+    except (InvalidOperation, ValueError):
+        return str(text)
 
 
 def count(number: int, noun: str) -> str:

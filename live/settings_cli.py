@@ -8,12 +8,21 @@ from itertools import groupby
 
 import click
 
-from live.cli_parts import json_option, this_environment
-from live.operators import table
+from live.cli_parts import json_option, now, this_environment
+from live.screens import Column, Grid, grid_text
 from live.settings import KNOWN_SETTINGS, Described, describe_settings, guarded_limits, read_settings
+from live.terminal import show
 from prodsafe.errors import ExitCode, GateRefused
 from prodsafe.gates import Surroundings, settings_gate
 from prodsafe.output import say, say_json
+
+_COLUMNS = (
+    Column("variable", "variable"),
+    Column("value", "value", wraps=True),
+    Column("unit", "unit", rank=1),
+    Column("source", "source", rank=2),
+    Column("meaning", "meaning", wraps=True),
+)
 
 
 @click.command()
@@ -22,7 +31,12 @@ from prodsafe.output import say, say_json
 def settings(as_json: bool, markdown: bool) -> int:
     """Every LIVE_* and RISK_* setting: its value here, and whether the environment or the default gives it.
 
-    Needs no database. A value that the worker would refuse, or a name that it does not know, is refused here too.
+    Needs no database. A value that the worker would refuse, or a name that it does not know, is refused here too, with
+    exit 1.
+
+    \b
+    Example:
+      RISK_PER_TRADE_PCT=0.5 python -m live settings --json
     """
     if markdown:
         say(page())
@@ -35,7 +49,10 @@ def settings(as_json: bool, markdown: bool) -> int:
     if as_json:
         say_json([asdict(each) | {"source": source_of(each, environment.settings)} for each in described])
     else:
-        say("\n\n".join(section(title, each, environment.settings) for title, each in _sections(described)))
+        for title, each in _sections(described):
+            say(title)
+            show(*section(each, environment.settings))
+            say()
     return ExitCode.OK
 
 
@@ -43,9 +60,11 @@ def source_of(described: Described, given: Mapping[str, str]) -> str:
     return "environment" if described.variable in given else "default"
 
 
-def section(title: str, described: list[Described], given: Mapping[str, str]) -> str:
-    rows = [[each.variable, each.value, each.unit, source_of(each, given), each.meaning] for each in described]
-    return f"{title}\n{table(['variable', 'value', 'unit', 'source', 'meaning'], rows)}"
+def section(described: list[Described], given: Mapping[str, str]) -> tuple[Grid, str]:
+    """The settings of one section, for a terminal and for a pipe."""
+    rows = [asdict(each) | {"source": source_of(each, given)} for each in described]
+    grid = Grid(_COLUMNS, rows, "no setting", now())
+    return grid, grid_text(grid)
 
 
 def page() -> str:

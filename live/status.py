@@ -20,7 +20,9 @@ class Status:
     state: starting | standby | reconciling | running | draining | stopped. Times are aware UTC.
     tick_bound_seconds: a last tick older than this is a stalled loop. equity_quote: decimal text. degraded: why no
     entry is sent although nobody halted. findings: where book and venue differ, each with its kind. flattening: what
-    people asked to be closed and is not yet. clock_offset_seconds: the venue's clock minus ours.
+    people asked to be closed and is not yet. clock_offset_seconds: the venue's clock minus ours. reconciled_at: when
+    book and venue were last seen to agree. loop_age_seconds: since the worker's event loop last turned; known to the
+    worker itself only. drawdown_pct: below the durable peak.
     """
 
     state: str
@@ -54,6 +56,12 @@ class Status:
     findings: tuple[str, ...] = ()
     flattening: tuple[str, ...] = ()
     clock_offset_seconds: float | None = None
+    reconciled_at: datetime | None = None
+    drawdown_pct: float | None = None
+    loop_age_seconds: float | None = None
+    lease_beat_age_seconds: float | None = None
+    commit: str = ""
+    settings_hash: str = ""
 
 
 class HaltCause(StrEnum):
@@ -93,6 +101,9 @@ VENUE_SILENT = RefusalKind("H13", "venue-not-readable")
 BOOKS_DIFFER = RefusalKind("H14", "not-reconciled")
 UNPROTECTED = RefusalKind("H15", "position-unprotected")
 TICK_LATE = RefusalKind("H16", "tick-overdue")
+LOOP_BLOCKED = RefusalKind("H17", "loop-blocked")
+
+LOOP_BOUND_SECONDS = 3.0  # a loop that has not turned for so long looks after nothing
 
 
 def problems(status: Status, now: datetime) -> list[str]:
@@ -130,6 +141,8 @@ def _open_risk(status: Status) -> list[tuple[RefusalKind, str]]:
 
 
 def _late(status: Status, now: datetime) -> list[tuple[RefusalKind, str]]:
+    if status.loop_age_seconds is not None and status.loop_age_seconds > LOOP_BOUND_SECONDS:
+        return [(LOOP_BLOCKED, f"the worker's loop has stood still for {status.loop_age_seconds:.1f} s")]
     if status.last_tick_at is None:
         return [(TICK_LATE, "no tick yet")]
     age_seconds = (now - status.last_tick_at).total_seconds()

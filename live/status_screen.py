@@ -13,7 +13,7 @@ from live.book import Book
 from live.events import Decided, PersonAsked
 from live.operators import describe, event_symbol, trace_dict
 from live.position import OrderStatus, Phase, Position
-from live.screens import Line, Tone, ago, count, lasting, near_time
+from live.screens import Line, Tone, ago, count, lasting, money, near_time
 from live.status import Halt, HaltCause, Status, as_dict, problems
 
 if TYPE_CHECKING:
@@ -105,14 +105,14 @@ def status_lines(view: View) -> list[Line]:
         Line("holder", _holder(view)),
         _protection(view),
         _halt(view),
-        *_labelled("unhealthy", view.reasons, Tone.WARN if verdict is Verdict.STOPPED else Tone.BAD),
+        *_labelled("reason", view.reasons, Tone.WARN if verdict is Verdict.STOPPED else Tone.BAD),
         *_labelled("held back", _held_back(view), Tone.WARN),
         *_labelled("closing", _closing(view), Tone.WARN),
         *_labelled("finding", view.status.findings if view.status else (), Tone.WARN),
         Line("book", _book(view)),
         *_last_look(view),
         *_labelled("why", _decisions(view), Tone.PLAIN),
-        *_labelled("next", next_steps(view), Tone.PLAIN),
+        *_labelled("next", _numbered(next_steps(view)), Tone.PLAIN),
     ]
 
 
@@ -166,6 +166,10 @@ def _labelled(label: str, texts: Sequence[str], tone: Tone) -> Iterator[Line]:
         yield Line("" if n else label, text, tone)
 
 
+def _numbered(steps: Sequence[str]) -> Sequence[str]:
+    return steps if len(steps) == 1 else [f"{n}. {step}" for n, step in enumerate(steps, 1)]
+
+
 def _headline(view: View, verdict: Verdict) -> str:
     status, lease = view.status, view.lease
     match verdict:
@@ -186,7 +190,7 @@ def _headline(view: View, verdict: Verdict) -> str:
         case Verdict.HEALTHY:
             return "entries held back" if _held_back(view) else "trading"
         case Verdict.UNHEALTHY:
-            return count(len(view.reasons), "reason") + " below, with ids of RUNBOOK.md"
+            return count(len(view.reasons), "reason") + " below: each id has its section in RUNBOOK.md"
 
 
 def _holder(view: View) -> str:
@@ -197,7 +201,8 @@ def _holder(view: View) -> str:
     who = f"{lease.who}, host {lease.host}, pid {lease.pid}, epoch {lease.epoch}, version {lease.version}"
     if view.beating:
         return f"{who}; since {near_time(lease.acquired_at, view.now)}, {beat}"
-    return f"nobody ({lease.state}); last {who}; {beat}"
+    left = "gave it back" if lease.state == "released" else "never gave it back"
+    return f"nobody; the last, {who}, {left}; {beat}"
 
 
 def _protection(view: View) -> Line:
@@ -246,7 +251,7 @@ def _book(view: View) -> str:
     if unknown:
         words.append(f"{unknown} of unknown fate")
     if view.status and view.status.equity_quote:
-        words.append(f"equity {view.status.equity_quote}")
+        words.append(f"equity {money(view.status.equity_quote)}")
     return ", ".join(words)
 
 
@@ -296,9 +301,9 @@ def _steps(view: View, verdict: Verdict) -> Iterator[str]:
         yield "an order's fate is unknown, the worker finds out: python -m live orders"
     if view.book.frozen:
         yield 'look at what froze it, then: python -m live thaw --reason "..."'
-    if view.flattens:
+    if view.flattens and view.beating:
         yield 'a flatten goes on until it is flat; to forget it: python -m live flatten --withdraw --reason "..."'
-    elif view.halt.halted:
+    elif view.halt.halted and not view.flattens:
         yield 'python -m live trace --limit 20; once you have looked: python -m live resume --reason "..."'
 
 

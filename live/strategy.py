@@ -103,7 +103,8 @@ class Feed:
             if self._last is None:
                 return await self._boot(now)
             arrived = await self._closed_since(self._last.opened_at, now)
-            return replace(await self._take(arrived.fresh), problem=self._problem(arrived))
+            news = await self._take(arrived.fresh)
+            return News(news.candles, news.opinions, self._problem(arrived))
         except BadCandles as bad:
             return News(problem=f"{self.symbol}: {bad}")
 

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, TextIO, cast
 from live.operators import printable
 from live.screens import Grid, Line, Tone, fitting
 from prodsafe.errors import ExitCode, Refused
-from prodsafe.output import mask, refuse, say, say_json
+from prodsafe.output import mask, refuse, say, say_error, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -30,13 +30,14 @@ _STYLES = {Tone.PLAIN: "", Tone.GOOD: "green", Tone.WARN: "yellow", Tone.BAD: "b
 class Answer:
     """What a command found, in every form: drawn on a terminal, text for a pipe, data for a program.
 
-    news: what a watch into a pipe appends whenever it has changed.
+    news: what a watch into a pipe appends whenever it has changed. aside: what a person must know beside it.
     """
 
     shown: Shown
     text: str
     data: object
     news: str
+    aside: str = ""
     exit_code: ExitCode = ExitCode.OK
 
 
@@ -47,10 +48,10 @@ def give(ask: Callable[[], Answer], *, as_json: bool, every_seconds: float | Non
     answer = ask()
     if as_json:
         say_json(answer.data)
-    elif is_terminal():
-        _console(sys.stdout).print(_drawn(answer.shown, _console(sys.stdout).width))
     else:
-        say(answer.text)
+        show(answer.shown, answer.text)
+        if answer.aside:
+            say_error(answer.aside)
     return answer.exit_code
 
 
@@ -124,23 +125,24 @@ def _redraw(ask: Callable[[], Answer], first: Answer, *, every_seconds: float) -
     from rich.live import Live
 
     console = _console(sys.stdout)
-    shown = first.shown
+    shown, aside = first.shown, first.aside
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            live.update(_framed(shown, console.width, every_seconds), refresh=True)
+            live.update(_framed(shown, aside, console.width, every_seconds), refresh=True)
             time.sleep(every_seconds)
-            shown = _next_shown(ask)
+            shown, aside = _next_shown(ask)
 
 
-def _next_shown(ask: Callable[[], Answer]) -> Shown:
+def _next_shown(ask: Callable[[], Answer]) -> tuple[Shown, str]:
     """What to draw; a database that does not answer is drawn, and nothing old beside it that could be taken for now."""
     try:
-        return ask().shown
+        answer = ask()
     except Refused as refused:
         if refused.exit_code is not ExitCode.UNREADABLE:
             raise
         words = [f"{each.kind.id} {each.kind.name}: {each.cause}" for each in refused.refusals]
-        return [Line("NO ANSWER", "; ".join(words), Tone.BAD), Line("next", refused.refusals[0].mend)]
+        return [Line("NO ANSWER", "; ".join(words), Tone.BAD), Line("next", refused.refusals[0].mend)], ""
+    return answer.shown, answer.aside
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
@@ -175,12 +177,13 @@ def _console(stream: TextIO) -> Console:
     return Console(file=cast(IO[str], _Masked(stream)), highlight=False, markup=False, emoji=False)
 
 
-def _framed(shown: Shown, width: int, every_seconds: float) -> RenderableType:
+def _framed(shown: Shown, aside: str, width: int, every_seconds: float) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     head = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, every {every_seconds:g} s; Ctrl-C ends"
-    return Group(Text(head, style="dim"), Text(), _drawn(shown, width))
+    below = [_text(aside, _STYLES[Tone.WARN])] if aside else []
+    return Group(Text(head, style="dim"), Text(), _drawn(shown, width), *below)
 
 
 def _drawn(shown: Shown, width: int) -> RenderableType:
@@ -195,7 +198,7 @@ def _lines(lines: Sequence[Line]) -> RenderableType:
     table.add_column(overflow="fold")
     for n, line in enumerate(lines):
         style = _STYLES[line.tone]
-        table.add_row(_text(line.label, style if n == 0 else "bold"), _text(line.text, style))
+        table.add_row(_text(line.label, f"bold {style}" if n == 0 else "bold"), _text(line.text, style))
     return table
 
 
@@ -222,5 +225,3 @@ def _text(words: str, style: str) -> RenderableType:
     from rich.text import Text
 
     return Text(printable(mask(words)), style=style)
-
-

@@ -16,7 +16,7 @@ import click
 
 from live.cli_parts import Operator, json_option, nobody_watches, now, operator_of, scope_option, utc, watch_option
 from prodsafe.errors import ExitCode, GateRefused, RefusalKind
-from prodsafe.output import say, say_error, say_json
+from prodsafe.output import say, say_json
 
 if TYPE_CHECKING:
     from live.reader import Reader, Recorded
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SEARCH_TOO_LONG = RefusalKind("H27", "search-too-long", ExitCode.REFUSED)
 
+EQUITY = "equity_observed"  # one a minute: of a quiet day's rows nearly all
 FOLLOW_SECONDS = 1.0
 NEWEST = 40
 NEWEST_SINCE = 1000  # what --since shows without --limit
@@ -55,13 +56,20 @@ def kinds_known(_context: click.Context, _parameter: click.Parameter, kinds: tup
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which rows. limit: the newest so many; since: aware UTC; text: found anywhere in a row's fields, in any case."""
+    """Which rows. limit: the newest so many; since: aware UTC; text: found anywhere in a row's fields, in any case.
+
+    leaving_out: kinds that nobody asked for.
+    """
 
     symbol: str | None
     kinds: tuple[str, ...]
     since: datetime | None
     text: str
     limit: int
+
+    @property
+    def leaving_out(self) -> tuple[str, ...]:
+        return () if self.kinds or self.text else (EQUITY,)
 
 
 @click.command()
@@ -88,6 +96,8 @@ def trace(
     as_lines: bool,
 ) -> int:
     """What happened and why, newest last; `events` is the same command. Exit 0, whatever there is.
+
+    Equity marks, one a minute, come only with --kind equity_observed or where --search finds them.
 
     \b
     Examples:
@@ -119,11 +129,9 @@ def _table(operator: Operator, wanted: Wanted, *, as_json: bool, every_seconds: 
             rows = find(reader, account, wanted)
             none = none_words(reader, account, wanted) if not rows else ""
             absent = nobody_watches(reader, account)
-        if absent and not as_json and every_seconds is None:
-            say_error(absent)
         grid = replace(events_grid(rows, now()), none=none)
         text = "\n".join(trace_line(row) for row in rows) or none
-        return Answer(grid, text, [trace_dict(row) for row in rows], text)
+        return Answer(grid, text, [trace_dict(row) for row in rows], news=text, aside=absent)
 
     return give(look, as_json=as_json, every_seconds=every_seconds)
 
@@ -165,7 +173,12 @@ def _follow(operator: Operator, wanted: Wanted, last_id: int, tell: Callable[[Se
             time.sleep(FOLLOW_SECONDS)
             with operator.reading() as (reader, account):
                 rows = reader.tail(
-                    account, symbol=wanted.symbol, kinds=wanted.kinds, limit=NEWEST_SINCE, after_id=last_id
+                    account,
+                    limit=NEWEST_SINCE,
+                    symbol=wanted.symbol,
+                    kinds=wanted.kinds,
+                    leaving_out=wanted.leaving_out,
+                    after_id=last_id,
                 )
             last_id = rows[-1].id if rows else last_id
             tell([row for row in rows if holds(row, wanted.text)])
@@ -179,16 +192,18 @@ def find(reader: Reader, account: str, wanted: Wanted) -> list[Recorded]:
 
     try:
         if wanted.text:
-            rows = reader.search(
-                account, wanted.text, kinds=wanted.kinds, symbol=wanted.symbol, limit=wanted.limit
-            )
+            rows = reader.search(account, wanted.text, kinds=wanted.kinds, symbol=wanted.symbol, limit=wanted.limit)
         else:
-            rows = reader.tail(account, limit=wanted.limit, symbol=wanted.symbol, kinds=wanted.kinds)
+            rows = reader.tail(
+                account,
+                limit=wanted.limit,
+                symbol=wanted.symbol,
+                kinds=wanted.kinds,
+                leaving_out=wanted.leaving_out,
+            )
     except SearchTooLong as error:
         raise GateRefused(
-            SEARCH_TOO_LONG.because(
-                str(error), seen=wanted.text, mend="repeat it with --kind or --symbol, or with a smaller --limit"
-            )
+            SEARCH_TOO_LONG.because(str(error), seen=wanted.text, mend="repeat it with --kind or --symbol")
         ) from None
     # Rows are numbered as they are recorded, so the newest of all hold the newest since then.
     return [row for row in rows if wanted.since is None or row.recorded_at >= wanted.since]

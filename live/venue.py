@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from live import decode_kraken, order_form
 from live.clock import Clock, SystemClock
 from live.limiter import KRAKEN_FUTURES_BUDGETS, KRAKEN_FUTURES_CHARGES, Budget, Lane, Limiter, Pool, Quota
+from live.meters import Meters
 from live.model import (
     Account,
     CancelOutcome,
@@ -192,6 +193,7 @@ def open_venue(
     read_timeout_seconds: float = 10.0,
     cancel_expiry_seconds: float = 2.0,
     clock: Clock | None = None,
+    meters: Meters | None = None,
 ) -> CcxtVenue:
     """The door to an exchange; imports ccxt. Nothing is sent before the first call.
 
@@ -217,6 +219,7 @@ def open_venue(
         quota=Quota({pool: Limiter(each) for pool, each in {**KRAKEN_FUTURES_BUDGETS, Pool.TRADING: budget}.items()}),
         send_timeout_seconds=send_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
+        meters=meters,
     )
     if for_live:
         _check_credentials(wire.exchange)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from live.decode import key_refused, unreadable
 from live.limiter import BudgetSpent, Charge, Lane, Quota
+from live.meters import Meters
 from live.outcome import NoReply, Reply, is_refused_for_rate
 from prodsafe.errors import GateRefused, Refusal, RefusalKind, Refused
 from prodsafe.values import is_loopback
@@ -84,9 +86,18 @@ _current: ContextVar[_Call] = ContextVar("live_wire_call")
 class Wire:
     """One ccxt exchange whose HTTP is ours. Build it with `open_wire`; the loop it is first used in owns it."""
 
-    def __init__(self, exchange: Any, *, quota: Quota, send_timeout_seconds: float, read_timeout_seconds: float):
+    def __init__(
+        self,
+        exchange: Any,
+        *,
+        quota: Quota,
+        send_timeout_seconds: float,
+        read_timeout_seconds: float,
+        meters: Meters | None = None,
+    ):
         self.exchange = exchange
         self.quota = quota
+        self._meters = meters or Meters()
         self._send_timeout_seconds = send_timeout_seconds
         self._read_timeout_seconds = read_timeout_seconds
         self._origins = {_origin(url) for url in _flat(exchange.urls["api"])}
@@ -109,7 +120,7 @@ class Wire:
         byte) raise passes through, except NotSent, which comes back as a proof that nothing left."""
         try:
             patience_seconds = None if lane is Lane.PROTECTIVE else _PATIENCE_SECONDS
-            await self.quota.acquire(lane, charge, patience_seconds=patience_seconds)
+            self._waited(lane, await self.quota.acquire(lane, charge, patience_seconds=patience_seconds))
         except BudgetSpent as spent:
             return NoReply(sent=False, what=str(spent))
         call = _Call(self._send_timeout_seconds, keep_raw=True, check=check, before_write=before_write)
@@ -155,9 +166,13 @@ class Wire:
     async def _room_to_read(self, charge: Charge) -> None:
         """A read that would have to wait for long is not asked: the tick goes on, and protects what it knows."""
         try:
-            await self.quota.acquire(Lane.ORDINARY, charge, patience_seconds=_PATIENCE_SECONDS)
+            seconds = await self.quota.acquire(Lane.ORDINARY, charge, patience_seconds=_PATIENCE_SECONDS)
+            self._waited(Lane.ORDINARY, seconds)
         except BudgetSpent as spent:
             raise unreadable(f"not asked: {spent}") from spent
+
+    def _waited(self, lane: Lane, seconds: float) -> None:
+        self._meters.observe("limiter_wait_seconds", seconds, lane=lane.value)
 
     def _noted(self, answer: Reply | NoReply, charge: Charge) -> Reply | NoReply:
         refused = isinstance(answer, Reply) and is_refused_for_rate(self.exchange.id, answer)
@@ -176,10 +191,18 @@ class Wire:
             raise NotSent(f"{_origin(url)} is not the venue")
         call.check(Request(method, url, body))
         call.before_write()  # no connection is opened for nothing; the word that counts is asked again on it
+        began = time.perf_counter()
         call.answer = await self._exchange_bytes(call, Request(method, url, body), headers)
+        self._count(url, call.answer, time.perf_counter() - began)
         if call.keep_raw:
             raise _Answered
         return self._as_ccxt_wants_it(call, url, method, headers, body)
+
+    def _count(self, url: str, answer: Reply | NoReply, seconds: float) -> None:
+        request = _named(url)
+        self._meters.observe("venue_request_seconds", seconds, request=request)
+        if isinstance(answer, NoReply):
+            self._meters.count("venue_failures_total", request=request)
 
     async def _run(self, call: _Call, ask: Ask) -> Any:
         token = _current.set(call)
@@ -250,6 +273,7 @@ def open_wire(
     quota: Quota,
     send_timeout_seconds: float,
     read_timeout_seconds: float,
+    meters: Meters | None = None,
 ) -> Wire:
     """The ccxt exchange of that id, pointed at its own host, its sandbox, or a loopback `url`. Refuses otherwise."""
     base = _exchange_class(exchange_id)
@@ -270,7 +294,14 @@ def open_wire(
         quota=quota,
         send_timeout_seconds=send_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
+        meters=meters,
     )
+
+
+def _named(url: str) -> str:
+    """The request's name for a metric: the last word of its path, with nothing of a symbol in it."""
+    words = urlsplit(url).path.strip("/").split("/")
+    return "charts" if "charts" in words else words[-1]
 
 
 def check_loopback(url: str) -> str:

@@ -12,13 +12,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
 
-from live import hints, logs
+from live import hints, identity_line, last_words, logs
 from live.alerts import Alerter
 from live.clock import SystemClock
 from live.health import make_app, package_version
 from live.health_server import HealthServer
 from live.journal import PostgresJournal
 from live.live_trading import LiveTrading
+from live.meters import Meters
+from live.pulse import Pulse
 from live.report import Identity
 from live.schema import SETS
 from live.settings import Settings
@@ -73,12 +75,14 @@ Until = Callable[[LiveTrading], bool]
 def run_worker(env: Environment, settings: Settings, *, until: Until = lambda _: False) -> int:
     """The worker after its gates: returns 0 after a clean stop; raises what ends it otherwise (prodsafe.errors)."""
     logs.configure()
+    last_words.trace_crashes()
     signal.signal(signal.SIGTERM, _interrupt)
     board = Board()
     with _health(env, board):
         _require_schema(env)
         lease = _take_lease(env, settings, board)
         log.info("lease taken", scope=lease.scope, epoch=lease.token.epoch, clean=lease.predecessor_clean)
+        log.info("identity", **_who(env, settings, lease, board.version))
         try:
             _require_schema(env)  # again: a contract file may have run until the lease row said what we need
             asyncio.run(_trade(env, settings, lease, board, until))
@@ -147,14 +151,21 @@ def lease_timing(settings: Settings) -> LeaseTiming:
 
 async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board, until: Until) -> None:
     """Trade until asked to stop. Whatever it ends with, `board.may_be_heard` then tells how the lease may go."""
-    alerter = Alerter(env.alert_webhook_url)
+    meters, pulse = Meters(), Pulse()
+    alerter = Alerter(env.alert_webhook_url, meters=meters)
     alerter.start()
+    pulse.start()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(alerter.stop)
         journal = await PostgresJournal.open(  # the direct address: what a session sets leaks through a pooler
-            env.lock_database_url or "", scope=lease.scope, epoch=lease.token.epoch, holder=lease.token.holder
+            env.lock_database_url or "",
+            scope=lease.scope,
+            epoch=lease.token.epoch,
+            holder=lease.token.holder,
+            meters=meters,
         )
         stack.push_async_callback(journal.close)
+        await stack.enter_async_context(last_words.recorded(journal))
         venue = open_venue(
             env.exchange_id,
             api_key=env.exchange_api_key or "",
@@ -164,6 +175,7 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
             url=env.exchange_url,
             send_timeout_seconds=settings.live_request_timeout_seconds,
             cancel_expiry_seconds=settings.live_request_expiry_seconds,
+            meters=meters,
         )
         stack.push_async_callback(venue.close)
         trading = LiveTrading(
@@ -177,9 +189,11 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
             narrate=lambda text: log.info("tick", action=text),
             alert=lambda key, text: alerter.alert(key, text, urgent=True),
             alerts_failing=lambda: alerter.is_failing,
+            tell=lambda notice: alerter.alert(notice.key, notice.text, urgent=notice.urgent),
+            meters=meters,
         )
         board.may_be_heard = lambda: trading.has_sent
-        board.show(lambda: replace(trading.status, lease_fresh=lease.is_fresh))
+        board.show(lambda: _seen(trading.status, lease, pulse))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, trading.stop)
         await trading.boot()
@@ -188,6 +202,16 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
         async with _hints(env, settings, venue, trading):
             await trading.run(until=lambda: until(trading))
         board.may_be_heard = trading.has_undecided_orders
+
+
+def _seen(status: Status, lease: Lease, pulse: Pulse) -> Status:
+    """The last published status, with what can be told without the worker's loop."""
+    return replace(
+        status,
+        lease_fresh=lease.is_fresh,
+        lease_beat_age_seconds=lease.seconds_since_beat,
+        loop_age_seconds=pulse.age_seconds,
+    )
 
 
 def _hints(
@@ -212,6 +236,22 @@ def _hints(
             spacing_seconds=settings.live_fast_tick_seconds,
         )
     )
+
+
+def _who(env: Environment, settings: Settings, lease: Lease, version: str) -> dict[str, object]:
+    """What somebody who reads this log a year later must know; no secret."""
+    return {
+        "version": version,
+        "commit": identity_line.commit(),
+        "mode": "sandbox" if env.exchange_sandbox else "simulator" if env.exchange_url else "live",
+        "account": lease.scope,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "epoch": lease.token.epoch,
+        "schema": {name: newest for name, (_, newest) in schema_range(SETS).items()},
+        "symbols": settings.live_symbols,
+        "settings_hash": identity_line.settings_hash(settings),
+    }
 
 
 def _identity(lease: Lease, version: str) -> Identity:

@@ -127,6 +127,7 @@ async def wired(settings: Settings = SETTINGS) -> AsyncIterator[Wired]:
         lease_is_fresh=lambda: True,
         narrate=said.append,
         alert=lambda _key, text: alerts.append(text),
+        tell=lambda notice: alerts.append(notice.text),
     )
     try:
         await trading.boot()

@@ -60,8 +60,9 @@ def _protection_due(
     """Invariant K: one live stop of the full size where it belongs, or a market exit."""
     if position.exposed_qty <= 0 or position.is_exiting:
         return []
-    trigger = instrument.round_stop(wanted_stop(position, policy.rules), position.side)
-    guards = [order for order in position.working(Leg.STOP) if _is_guard(order, position.exposed_qty, trigger)]
+    wanted = wanted_stop(position, policy.rules)
+    trigger = instrument.round_stop(wanted, position.side)
+    guards = [order for order in position.working(Leg.STOP) if _is_guard(order, position.exposed_qty, wanted, trigger)]
     if reason := _why_exit(position, policy, now) or _crossed(position, guards, trigger, mark_price):
         return [place_exit(position, reason)] if may_retry(position.legs(Leg.EXIT), policy, now) else []
     if guards:  # place new, verify, cancel old (I7): only now are the others superfluous
@@ -75,8 +76,9 @@ def _protection_due(
     return [place_stop(position, trigger)]
 
 
-def _is_guard(order: Order, qty: Decimal, trigger: Decimal) -> bool:
-    return order.is_untouched and (order.qty, order.trigger_price) == (qty, trigger)
+def _is_guard(order: Order, qty: Decimal, wanted: Decimal, trigger: Decimal) -> bool:
+    """One that rests just where it is wanted is good although the venue's tick has become coarser since (I52)."""
+    return order.is_untouched and order.qty == qty and order.trigger_price in (wanted, trigger)
 
 
 def _asked(position: Position, trigger: Decimal) -> list[Order]:

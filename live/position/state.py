@@ -91,8 +91,8 @@ class Position:
         """
         if self.corrected_at is not None:
             return self.qty
-        reducing = (order for order in self.orders.values() if order.spec.leg is not Leg.ENTRY)
-        return max(self.qty - sum((order.owed_qty for order in reducing), ZERO), ZERO)
+        shown = [order for order in self.orders.values() if order.shown and order.spec.leg is not Leg.ENTRY]
+        return max(self.qty - sum((order.owed_qty for order in shown), ZERO), ZERO) if shown else self.qty
 
     @property
     def is_exiting(self) -> bool:
@@ -101,13 +101,14 @@ class Position:
 
     @property
     def is_protected(self) -> bool:
-        return self.exposed_qty == 0 or any(self._protects(order) for order in self.legs(Leg.STOP))
+        exposed_qty = self.exposed_qty
+        return exposed_qty == 0 or any(self._protects(order, exposed_qty) for order in self.legs(Leg.STOP))
 
-    def _protects(self, stop: Order) -> bool:
+    def _protects(self, stop: Order, exposed_qty: Decimal) -> bool:
         """Live, of the full size, and not looser than the initial stop, as it would be after a person's edit."""
         trigger = stop.trigger_price
         is_loose = trigger is None or self.side.sign * (trigger - self.initial_stop_price) < 0
-        return stop.is_untouched and stop.qty >= self.exposed_qty and not is_loose
+        return stop.is_untouched and stop.qty >= exposed_qty and not is_loose
 
     @property
     def phase(self) -> Phase:

@@ -145,4 +145,4 @@ def test_the_first_line_says_who_it_is(database_url: str, venue: Venue, start: S
     identity = next(line for line in lines if line["event"] == "identity")
     wanted = {"version", "commit", "mode", "account", "host", "pid", "schema", "settings_hash"}
     assert wanted <= set(identity)
-    assert identity["mode"] == "live"
+    assert identity["mode"] == "simulator", "EXCHANGE_URL is set"

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from live import cli, latch, people
+from live import cli_parts, latch, people
 from live.events import Ask, Event, FlattenDone, PersonAsked, SymbolFrozen
 from live.journal import PostgresJournal
 from prodsafe.lease import Lease, account_scope, acquire
@@ -51,7 +51,7 @@ def test_the_halt_comes_with_the_request_and_both_say_why_and_who(type_: Type, l
 
     assert code == 1, "nobody performs it here"
     assert "not flat yet" in err and "long 0.5 protected" in err
-    assert requests(database_url) == [("flatten", None, cli.who())]
+    assert requests(database_url) == [("flatten", None, cli_parts.who())]
     with psycopg.connect(database_url) as connection:
         halt = latch.read(connection, SCOPE)
     assert halt.halted and halt.cause == "flatten" and "enough" in (halt.reason or "")
@@ -115,7 +115,7 @@ def test_resuming_waits_for_an_open_flatten_or_its_withdrawal(type_: Type, lease
 
     assert (refused, withdrawn, resumed) == (1, 0, 0)
     assert "flatten is still open" in err and "withdrawn: 1" in out
-    assert requests(database_url) == [("flatten", None, cli.who()), ("withdraw", None, cli.who())]
+    assert requests(database_url) == [("flatten", None, cli_parts.who()), ("withdraw", None, cli_parts.who())]
 
 
 def test_thaw_asks_for_what_is_frozen_and_says_why_it_was(type_: Type, lease: Lease, database_url: str) -> None:
@@ -126,4 +126,4 @@ def test_thaw_asks_for_what_is_frozen_and_says_why_it_was(type_: Type, lease: Le
 
     assert nothing[0] == 0 and "not frozen" in nothing[1]
     assert code == 0 and "journal row 7" in out
-    assert requests(database_url) == [("thaw", None, cli.who())]
+    assert requests(database_url) == [("thaw", None, cli_parts.who())]

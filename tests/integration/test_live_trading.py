@@ -148,6 +148,7 @@ class Stage:
             lease_is_fresh=lambda: self.lease_held,
             narrate=self.said.append,
             alert=lambda _key, text: self.alerts.append(text),
+            tell=lambda notice: self.alerts.append(notice.text),
         )  # fmt: skip
 
     def permit(self) -> None:

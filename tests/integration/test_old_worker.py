@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import psycopg
 import pytest
 
 from live import queries
+from live.events import EquityObserved
+from live.journal import PostgresJournal
 from live.queries import numbered, worker_queries
+from prodsafe.lease import acquire
 
 TABLES = ("live.event", "live.halt_event", "live.worker_status", "live.candle", "prodsafe.lease", "prodsafe.lease_beat")
 
@@ -40,6 +45,10 @@ def worker(database_url: str):
         yield lambda prepared: Worker(conn, prepared)
 
 
+def equity(amount: int) -> EquityObserved:
+    return EquityObserved(at=datetime(2026, 11, 22, tzinfo=UTC), equity_quote=Decimal(amount))
+
+
 def expand(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as migrator:
         for table in TABLES:
@@ -60,6 +69,29 @@ def test_prepared_queries_survive_a_new_column_on_every_table(worker, database_u
     expand(database_url)
 
     assert old.plans_again() == {}
+
+
+async def test_a_journal_that_has_prepared_its_statements_goes_on_across_an_expand_migration(database_url):
+    """Research 0.9, with the journal itself: it alone prepares what it sends, on its own direct connection."""
+    with acquire(database_url, ["account/a/b/test"], exit_on_loss=False) as lease:
+        lease.activate()
+        token = lease.token
+        journal = await PostgresJournal.open(database_url, scope=lease.scope, epoch=token.epoch, holder=token.holder)
+        for amount in range(8):  # past the five runs after which the server keeps one plan for all
+            await journal.append_unless_halted([equity(amount)])
+            await journal.append([equity(amount)])
+            await journal.latch()
+
+        expand(database_url)
+        with psycopg.connect(database_url, autocommit=True) as migrator:
+            migrator.execute("CREATE INDEX added_later ON live.event (epoch)")
+            migrator.execute("ALTER TABLE live.event ADD COLUMN with_default bigint NOT NULL DEFAULT 7")
+        await journal.append_unless_halted([equity(100)])
+        await journal.append([equity(101)])
+
+        assert not (await journal.latch()).halted
+        assert [event.equity_quote for event in (await journal.load()).events][-2:] == [100, 101]
+        await journal.close()
 
 
 def test_a_star_over_a_table_would_not_survive_it(worker, database_url):

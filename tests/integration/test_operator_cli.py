@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
 
-from live import cli
-from live.events import Decided, Event, Filled, IntentApproved, OrderAccepted, OrderIntended
+from live import cli, cli_parts, latch, people
+from live.events import Ask, Decided, Event, Filled, IntentApproved, OrderAccepted, OrderIntended, SymbolFrozen
 from live.journal import PostgresJournal
 from live.model import Fill, Intent, Leg, OrderSide, OrderSpec, OrderType, Side, Target
 from live.status import Status
@@ -72,48 +77,122 @@ def placed(at: datetime, leg: Leg, side: OrderSide, type: OrderType, trigger: De
     ]
 
 
-def worked(url: str, events: list[Event], *, scope: str = SCOPE, during: Callable[[], None] = lambda: None) -> None:
-    """A worker holds the account, appends these, reports itself running, calls `during`, and stops cleanly."""
+def worked(
+    url: str,
+    events: list[Event],
+    *,
+    scope: str = SCOPE,
+    during: Callable[[], None] = lambda: None,
+    says_that_it_stops: bool = True,
+    **status: Any,
+) -> None:
+    """A worker holds the account, appends these, reports itself running, calls `during`, and gives the account back."""
 
-    async def work(epoch: int, holder: object) -> None:
+    async def report(epoch: int, holder: object, rows: list[Event], state: str) -> None:
         now = datetime.now(UTC)
         journal = await PostgresJournal.open(url, scope=scope, epoch=epoch, holder=holder)
-        await journal.append(events)
-        await journal.save_status(
-            Status(state="running", observed_at=now, last_tick_at=now, reconciled=True, last_action="no action: flat")
-        )
+        await journal.append(rows)
+        seen = Status(state=state, observed_at=now, last_tick_at=now, reconciled=True, last_action="no action: flat")
+        await journal.save_status(replace(seen, epoch=epoch, **status))
         await journal.close()
 
     with acquire(url, [scope], exit_on_loss=False) as lease:
         lease.activate()
-        asyncio.run(work(lease.token.epoch, lease.token.holder))
+        epoch, holder = lease.token.epoch, lease.token.holder
+        asyncio.run(report(epoch, holder, events, "running"))
         during()
+        if says_that_it_stops:
+            asyncio.run(report(epoch, holder, [], "stopped"))
 
 
-def test_status_is_0_while_the_worker_lives_and_1_when_it_is_dead(type_: Type, database_url: str) -> None:
+# --- status -----------------------------------------------------------------------------------------------------------
+
+
+def test_status_is_0_while_the_worker_lives_and_1_once_it_has_stopped(type_: Type, database_url: str) -> None:
     seen: list[tuple[int, str, str]] = []
     worked(database_url, story(datetime.now(UTC)), during=lambda: seen.append(type_("status")))
 
-    dead = type_("status")
+    code, out, _ = type_("status")
 
     assert seen[0][0] == ExitCode.OK
-    assert "healthy" in seen[0][1] and SCOPE in seen[0][1] and "no action: flat" in seen[0][1]
-    assert dead[0] == ExitCode.REFUSED
-    assert "UNHEALTHY: H11 lease-not-fresh" in dead[1] and "released" in dead[1]
+    assert "HEALTHY" in seen[0][1] and SCOPE in seen[0][1] and "no action: flat" in seen[0][1]
+    assert code == ExitCode.REFUSED
+    assert out.startswith("STOPPED") and "cleanly" in out and "gave it back" in out
 
 
-def test_status_as_data_holds_the_same(type_: Type, database_url: str) -> None:
-    worked(database_url, [])
+def test_a_worker_that_stopped_is_said_to_be_stopped_for_one_reason_and_the_next_step_is_named(
+    type_: Type, database_url: str
+) -> None:
+    worked(database_url, story(datetime.now(UTC)))
 
     code, out, _ = type_("status", "--json")
     body = json.loads(out)
 
     assert code == ExitCode.REFUSED
-    assert (body["healthy"], body["scope"], body["halt"]["halted"]) == (False, SCOPE, False)
-    assert body["lease"]["state"] == "released"
+    assert (body["verdict"], body["healthy"], body["worker_alive"]) == ("stopped", False, False)
+    assert [reason.split()[0] for reason in body["reasons"]] == ["H10"]
+    assert "python -m live.prod_live" in body["next"][0] and "H10" in body["next"][0]
+    assert (body["scope"], body["halt"]["halted"], body["lease"]["state"]) == (SCOPE, False, "released")
 
 
-def test_halt_and_resume_say_what_they_did_and_record_who_and_why(type_: Type, database_url: str) -> None:
+def test_a_worker_that_never_said_that_it_stopped_is_missed_and_its_position_is_not_watched(
+    type_: Type, database_url: str
+) -> None:
+    worked(database_url, story(datetime.now(UTC)), says_that_it_stops=False)
+
+    code, out, _ = type_("status")
+
+    assert code == ExitCode.REFUSED
+    assert out.startswith("NO WORKER")
+    assert "the position has its stop" in out and "nobody watches now" in out
+
+
+def test_a_naked_position_is_told_from_the_journal_when_the_worker_is_dead(type_: Type, database_url: str) -> None:
+    """A worker that died between a fill and its stop said last that all was well."""
+    worked(database_url, story(datetime.now(UTC))[:-2], says_that_it_stops=False)
+
+    body = json.loads(type_("status", "--json")[1])
+
+    assert body["unprotected"] == [SYMBOL]
+    assert "H15" in body["next"][0]
+
+
+def test_status_tells_why_the_last_candle_of_each_symbol_was_traded_or_not(type_: Type, database_url: str) -> None:
+    now = datetime.now(UTC)
+    decided = [
+        Decided(at=now, symbol=symbol, closed_at=now, taken=False, side=None, reasons=(why,))
+        for symbol, why in [("ETH/USD:USD", "old"), ("ETH/USD:USD", "no sweep"), ("SOL/USD:USD", "no structure")]
+    ]
+    worked(database_url, [*story(now), *decided])
+
+    out = type_("status")[1]
+
+    assert "take long: bullish BOS" in out
+    assert "no trade: no sweep" in out and "no trade: no structure" in out
+    assert "no trade: old" not in out
+
+
+def test_status_tells_what_holds_entries_back_and_what_is_being_closed(type_: Type, database_url: str) -> None:
+    frozen = SymbolFrozen(at=datetime.now(UTC), symbol=SYMBOL, reason="a size that nobody explains")
+    seen: list[str] = []
+    worked(
+        database_url,
+        [frozen],
+        during=lambda: seen.append(type_("status")[1]),
+        degraded=("alerts reach nobody",),
+        findings=("foreign-order ETH/USD:USD: limit buy 3",),
+    )
+
+    assert "alerts reach nobody: no entries" in seen[0]
+    assert f"{SYMBOL} is frozen, no entries on it: a size that nobody explains" in seen[0]
+    assert "foreign-order ETH/USD:USD" in seen[0]
+    assert "python -m live thaw" in seen[0]
+
+
+# --- halt, resume -----------------------------------------------------------------------------------------------------
+
+
+def test_halt_and_resume_say_what_they_did_what_follows_and_record_who_and_why(type_: Type, database_url: str) -> None:
     """W19: the kill switch of the command line did not stop a running bot."""
     worked(database_url, [])
 
@@ -124,12 +203,81 @@ def test_halt_and_resume_say_what_they_did_and_record_who_and_why(type_: Type, d
 
     assert (halted[0], resumed[0], again[0]) == (0, 0, 0)
     assert f"halted {SCOPE}: venue behaves oddly" in halted[1]
+    assert "the next one starts halted" in halted[1] and "python -m live resume" in halted[1]
     assert "HALTED by" in status[1] and "venue behaves oddly" in status[1]
-    assert "cleared: venue behaves oddly" in resumed[1]
+    assert "cleared: venue behaves oddly" in resumed[1] and "the next one trades" in resumed[1]
     assert "not halted; nothing to clear" in again[1]
+    assert latch_rows(database_url) == [
+        (True, "venue behaves oddly", cli_parts.who()),
+        (False, "venue answered our ticket", cli_parts.who()),
+    ]
+
+
+def latch_rows(url: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT halted, reason, who FROM live.halt_event ORDER BY id").fetchall()
+
+
+def test_halting_what_is_halted_says_so_keeps_both_reasons_and_repeats_nothing(type_: Type, database_url: str) -> None:
+    worked(database_url, [])
+    type_("halt", "--reason", "first")
+
+    repeated = type_("halt", "--reason", "first")
+    second = type_("halt", "--reason", "second")
+    third = json.loads(type_("halt", "--reason", "second", "--json")[1])
+
+    assert (repeated[0], second[0]) == (0, 0)
+    assert "was halted already" in repeated[1] and "nothing was written" in repeated[1]
+    assert "it was halted already" in second[1] and "first" in second[1]
+    assert (third["was_halted"], third["recorded"], third["was"]["reason"]) == (True, False, "second")
+    assert [row[1] for row in latch_rows(database_url)] == ["first", "second"]
+
+
+def test_what_follows_a_halt_is_told_of_the_worker_that_lives(type_: Type, database_url: str) -> None:
+    seen: list[tuple[int, str, str]] = []
+
+    def halt_and_look() -> None:
+        seen.append(type_("halt", "--reason", "news"))
+        seen.append(type_("status"))
+        seen.append(type_("resume", "--reason", "read it"))
+
+    worked(database_url, [], during=halt_and_look, open_positions=1, live_orders=2)
+
+    assert "takes resting entries back" in seen[0][1] and "1 open position, 2 working orders" in seen[0][1]
+    assert seen[1][0] == ExitCode.OK and seen[1][1].startswith("HALTED")
+    assert "sends entries again" in seen[2][1]
+
+
+def test_nothing_is_resumed_while_a_flatten_is_open(type_: Type, database_url: str) -> None:
+    worked(database_url, [])
+    type_("halt", "--reason", "leaving")
     with psycopg.connect(database_url) as connection:
-        rows = connection.execute("SELECT halted, reason, who FROM live.halt_event ORDER BY id").fetchall()
-    assert rows == [(True, "venue behaves oddly", cli.who()), (False, "venue answered our ticket", cli.who())]
+        people.ask(connection, SCOPE, Ask.FLATTEN, symbol=None, reason="leaving", who="me")
+
+    code, out, error = type_("resume", "--reason", "stay after all", "--json")
+
+    assert code == ExitCode.REFUSED
+    assert json.loads(out)["refusals"][0]["id"] == "H24"
+    assert "python -m live flatten --withdraw" in error
+    assert len(latch_rows(database_url)) == 1
+
+
+def test_a_halt_that_came_while_a_person_looked_is_not_cleared(
+    type_: Type, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked(database_url, [])
+    type_("halt", "--reason", "mine")
+
+    def another_halts(_account: str, _halted: object) -> None:
+        with psycopg.connect(database_url) as connection:
+            latch.set_halt(connection, SCOPE, reason="theirs", who="another")
+
+    monkeypatch.setattr("live.latch_cli._confirm", another_halts)
+
+    code, _, error = type_("resume", "--reason", "looked")
+
+    assert code == ExitCode.REFUSED and "H25" in error
+    assert latch_rows(database_url)[-1] == (True, "theirs", "another")
 
 
 @pytest.mark.parametrize(
@@ -197,6 +345,9 @@ def test_a_row_that_cannot_be_read_hides_only_itself(type_: Type, database_url: 
     assert "(adopted) cannot be read and is left out" in error
 
 
+# --- trace, events ----------------------------------------------------------------------------------------------------
+
+
 def test_trace_tells_what_happened_and_why_one_line_each(type_: Type, database_url: str) -> None:
     worked(database_url, story(datetime.now(UTC)))
 
@@ -205,34 +356,198 @@ def test_trace_tells_what_happened_and_why_one_line_each(type_: Type, database_u
 
     assert len(lines) == 7
     assert "take long: bullish BOS" in lines[0]
-    assert lines[0].endswith(decisions[0].split(" ", 2)[2]) and len(decisions) == 1
-    assert [json.loads(line)["event"]["kind"] for line in type_("trace", "--json", "--limit", "2")[1].splitlines()] == [
-        "order_intended",
-        "order_accepted",
-    ]
+    assert decisions == lines[:1]
+    assert type_("events")[1].splitlines() == lines
 
 
-def test_following_the_trace_prints_new_events_and_ends_with_the_interrupt(
+def test_trace_as_data_is_one_array_or_one_object_a_line(type_: Type, database_url: str) -> None:
+    worked(database_url, story(datetime.now(UTC)))
+
+    array = json.loads(type_("trace", "--json", "--limit", "2")[1])
+    lines = [json.loads(line) for line in type_("trace", "--jsonl", "--limit", "2")[1].splitlines()]
+
+    assert [row["event"]["kind"] for row in array] == ["order_intended", "order_accepted"]
+    assert lines == array
+    assert json.loads(type_("trace", "--json", "--kind", "adopted")[1]) == []
+    assert type_("trace", "--json", "--follow")[0] == ExitCode.USAGE
+
+
+def test_a_kind_that_does_not_exist_is_wrong_usage_and_the_kinds_are_listed(type_: Type, database_url: str) -> None:
+    worked(database_url, story(datetime.now(UTC)))
+
+    code, out, error = type_("trace", "--kind", "decide")
+    as_data = type_("events", "--kind", "decide", "--json")
+
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "did you mean decided?" in error and "order_unknown" in error
+    assert json.loads(as_data[1])["ok"] is False
+
+
+def test_events_are_found_by_text_and_by_age(type_: Type, database_url: str) -> None:
+    worked(database_url, story(datetime.now(UTC)))
+    with psycopg.connect(database_url) as connection:
+        (recorded_at,) = connection.execute("SELECT max(recorded_at) FROM live.event").fetchone() or ()
+    after = (recorded_at + timedelta(microseconds=1)).isoformat()
+
+    by_text = json.loads(type_("trace", "--search", "BULLISH", "--json")[1])
+
+    assert [row["event"]["kind"] for row in by_text] == ["decided", "intent_approved"]
+    assert len(json.loads(type_("trace", "--since", "2h", "--json")[1])) == 7
+    assert json.loads(type_("trace", "--since", after, "--json")[1]) == []
+    assert type_("trace", "--since", "yesterday")[0] == ExitCode.USAGE
+
+
+def test_a_symbol_that_nobody_knows_is_told_beside_those_that_are_known(type_: Type, database_url: str) -> None:
+    worked(database_url, story(datetime.now(UTC)))
+
+    code, out, _ = type_("trace", "--symbol", "BTCUSD")
+
+    assert code == 0 and f"no event speaks of BTCUSD; this account's journal knows: {SYMBOL}" in out
+
+
+def test_following_the_trace_prints_what_is_new_and_wanted_and_ends_with_the_interrupt(
     type_: Type, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
-    decided = Decided(at=now, symbol=SYMBOL, closed_at=now, taken=False, side=None, reasons=("new",))
+    news = [
+        Decided(at=now, symbol=SYMBOL, closed_at=now, taken=False, side=None, reasons=(why,))
+        for why in ("wanted", "another")
+    ]
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) > 1:
+            raise KeyboardInterrupt
+        worked(database_url, news)
+
+    worked(database_url, [*story(now), news[0]])
+    monkeypatch.setattr("live.trace_cli.time.sleep", nap)
+
+    code, out, _ = type_("trace", "--follow", "--search", "wanted")
+
+    assert code == ExitCode.OK
+    assert [line.split(" ", 2)[2].split(": ")[-1] for line in out.splitlines()] == ["wanted", "wanted"]
+
+
+@pytest.mark.parametrize("command", ["positions", "orders", "trace"])
+def test_what_nobody_keeps_up_to_date_says_so_beside_the_answer(type_: Type, database_url: str, command: str) -> None:
+    seen: list[tuple[int, str, str]] = []
+    worked(database_url, story(datetime.now(UTC)), during=lambda: seen.append(type_(command)))
+
+    code, out, error = type_(command)
+
+    assert (code, out) == seen[0][:2]
+    assert seen[0][2] == ""
+    assert error.startswith(f"no worker holds {SCOPE} now")
+
+
+def test_nothing_that_draws_is_imported_for_a_pipe(database_url: str) -> None:
+    words = "import sys; from live import cli; cli.main(['status']); sys.exit('rich' in sys.modules)"
+    env = {**os.environ, "DATABASE_URL": database_url, "EXCHANGE_ACCOUNT": "desk", "ENVIRONMENT": "test"}
+
+    done = subprocess.run([sys.executable, "-c", words], env=env, capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.startswith("NEVER STARTED") and done.returncode == 0, done.stderr
+
+
+# --- watching ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_watch_into_a_pipe_appends_what_changed_and_ends_with_the_interrupt(
+    type_: Type, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            worked(database_url, story(datetime.now(UTC)))
+        if len(naps) == 4:
+            raise KeyboardInterrupt
+
+    worked(database_url, [])
+    monkeypatch.setattr("live.terminal.time.sleep", nap)
+
+    code, out, _ = type_("positions", "--watch")
+
+    assert code == ExitCode.OK and len(naps) == 4
+    assert "no open position" in out.splitlines()[0]
+    assert len(out.splitlines()) == 3 and SYMBOL in out.splitlines()[2]
+
+
+def test_a_watch_as_data_is_one_value_for_each_look(
+    type_: Type, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     naps: list[float] = []
 
     def nap(seconds: float) -> None:
         naps.append(seconds)
         if len(naps) == 1:
-            worked(database_url, [decided])
+            with psycopg.connect(database_url) as connection:
+                latch.set_halt(connection, SCOPE, reason="news", who="me")
         else:
             raise KeyboardInterrupt
 
-    worked(database_url, story(now))
-    monkeypatch.setattr("live.cli.time.sleep", nap)
+    worked(database_url, [])
+    monkeypatch.setattr("live.terminal.time.sleep", nap)
 
-    code, out, _ = type_("trace", "--follow", "--limit", "1")
+    code, out, _ = type_("status", "--watch", "0.5", "--json")
 
-    assert code == ExitCode.OK
-    assert len(out.splitlines()) == 2 and out.splitlines()[1].endswith("no trade: new")
+    assert code == ExitCode.OK and naps == [0.5, 0.5]
+    assert [json.loads(line)["halt"]["halted"] for line in out.splitlines()] == [False, True]
+
+
+def test_a_watch_outlasts_a_database_that_does_not_answer_for_a_while(
+    type_: Type, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            if len(naps) == 1:
+                connection.execute("ALTER TABLE live.event RENAME TO event_away")
+            elif len(naps) == 2:
+                connection.execute("ALTER TABLE live.event_away RENAME TO event")
+            else:
+                raise KeyboardInterrupt
+
+    worked(database_url, story(datetime.now(UTC)))
+    monkeypatch.setattr("live.terminal.time.sleep", nap)
+
+    code, out, error = type_("orders", "--watch", "--json")
+
+    assert code == ExitCode.OK and "R22" in error
+    assert [isinstance(json.loads(line), list) for line in out.splitlines()] == [True, False, True]
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+READING = [["status"], ["positions"], ["orders"], ["trace"], ["events"]]
+WRITING = [["halt", "--reason", "r"], ["resume", "--reason", "r"]]
+
+
+@pytest.mark.parametrize("words", [*READING, *WRITING], ids=lambda words: words[0])
+def test_whatever_is_missing_every_command_is_refused_with_one_id_also_as_data(
+    type_: Type, empty_database_url: str, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    missing = {
+        "H05": None,
+        "P01": "postgresql://someone:s3cretword@127.0.0.1:9/none",
+        "R22": empty_database_url,
+    }
+    for refusal, url in missing.items():
+        monkeypatch.delenv("DATABASE_URL")
+        if url:
+            monkeypatch.setenv("DATABASE_URL", url)
+
+        code, out, error = type_(*words, "--json")
+
+        assert code == (ExitCode.REFUSED if refusal == "H05" else ExitCode.UNREADABLE), error
+        assert [each["id"] for each in json.loads(out)["refusals"]] == [refusal]
+        assert refusal in error and "s3cretword" not in out + error
+        monkeypatch.setenv("DATABASE_URL", "restored by the next round")
 
 
 def test_an_unreachable_database_is_6_with_the_mend_and_without_the_password(
@@ -262,3 +577,19 @@ def test_help_teaches_without_touching_anything(type_: Type, monkeypatch: pytest
 
     assert code == ExitCode.OK
     assert all(word in out for word in ("status", "halt", "resume", "positions", "orders", "trace", "DATABASE_URL"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status", "positions", "orders", "trace", "events", "halt", "resume", "flatten", "thaw", "settings"],
+)
+def test_the_help_of_each_command_teaches_with_an_example_and_its_exit_codes(
+    type_: Type, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+
+    code, out, _ = type_(command, "--help")
+
+    assert code == ExitCode.OK
+    assert f"python -m live {command} " in out.partition("Example")[2]
+    assert "exit" in out.lower().partition("options:")[0]

@@ -40,7 +40,7 @@ class Coverage:
             orders=sum(stage.sent.values()),
             fills=sum(1 for each in stage.venue.book.executions if parse(each.order.client_order_id)),
             effects=len(stage.effects),
-            naked_seconds=stage.naked_seconds_max,
+            naked_seconds=stage.naked.seconds_max,
             struck=Counter(stage.struck),
             crashes=Counter(stage.crashes),
             events=Counter(row.kind for _, row in stage.store.rows),
@@ -66,7 +66,7 @@ def lines(seen: Coverage) -> Iterator[str]:
         f"{seen.lives} lives, {seen.hours:.0f} simulated hours, {seen.workers} workers, {seen.orders} orders sent, "
         f"{seen.fills} fills, {seen.effects} durable effects"
     )
-    yield f"longest time without a stop under a running worker: {seen.naked_seconds:.1f} s"
+    yield f"longest time without a stop while the venue answered a worker: {seen.naked_seconds:.1f} s"
     yield ""
     yield f"faults: {len(KINDS)} kinds, struck {sum(seen.struck.values())} times"
     for kind, (_, says) in KINDS.items():

@@ -27,7 +27,7 @@ from live.simulator.orders import Order, OrderKind
 from tests.simulation.market import INSTRUMENTS
 from tests.simulation.stage import Stage
 
-NAKED_SLACK_SECONDS = 60.0  # the bound ends in an exit; its request may be lost, refused and looked up, several times
+NAKED_SLACK_SECONDS = 5.0  # the bound ends in an exit, which takes a look and a request
 ZERO = Decimal(0)
 MARK_SECONDS = 75.0
 ROUTINE = ("decided", "equity_observed", "worker_started")
@@ -60,6 +60,9 @@ def _requests(stage: Stage, events: Sequence[Event]) -> Iterator[str]:
         if times > 1 + again[cid]:
             yield f"{cid} was sent {times} times"
     taken = [each.spec for each in arrivals if each.was_taken]
+    for cid, times in Counter(spec.client_order_id for spec in taken).items():
+        if times > 1:
+            yield f"{cid} was placed {times} times"
     epochs = [named.epoch for named in map(parse, (spec.client_order_id for spec in taken)) if named]
     if epochs != sorted(epochs):
         yield f"epochs went back at the venue: {epochs}"
@@ -154,8 +157,8 @@ def _protection(stage: Stage, book: Book) -> Iterator[str]:
         if targets > (abs(held.qty) if held else 0):
             yield f"{symbol}: targets of {targets} together exceed the position"
     bound = stage.settings.live_naked_bound_seconds + NAKED_SLACK_SECONDS
-    if stage.naked_seconds_max > bound:
-        yield f"naked for {stage.naked_seconds_max:.1f} s under a running worker, bound {bound} s"
+    if stage.naked.seconds_max > bound:
+        yield f"naked for {stage.naked.seconds_max:.1f} s while the venue answered a worker, bound {bound} s"
 
 
 def _stop_of(qty: Decimal) -> tuple[OrderSide, Decimal, bool]:

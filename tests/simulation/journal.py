@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -62,7 +63,9 @@ class StageJournal(MemoryJournal):
         """The way to the database: may take its time, may end before anything is written."""
         self._require_answer()
         if self._stage.hits("slow_commit"):
-            await self._stage.pass_(self._stage.rng.uniform(0.5, 4))
+            seconds = self._stage.rng.uniform(0.5, 4)
+            self._stage.naked.excuse(self._stage.time + timedelta(seconds=seconds))  # nothing leaves unwritten
+            await self._stage.pass_(seconds)
         if self._stage.hits("failed_commit"):
             self._break("before")
 

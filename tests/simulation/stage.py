@@ -28,6 +28,7 @@ from prodsafe.errors import LeaseLost, RefusalKind
 from prodsafe.lease_model import LeaseTiming
 from tests.simulation.journal import StageJournal
 from tests.simulation.market import INSTRUMENTS, ScriptedEngine, StageMarket
+from tests.simulation.nakedness import NakedTime
 from tests.simulation.venue import StageVenue
 from tests.simulation.weather import KINDS, Faults
 
@@ -40,6 +41,7 @@ LISTS_LIE = (
     *("late_history", "status_window", "clock_leap", "clock_step"),
 )
 LATELY = timedelta(seconds=30)  # a price may have come and gone between a look and the send that follows from it
+LOOK_SECONDS = 2.0  # one look with its pause where the worker is in haste, and what follows from it
 OUTAGES_SECONDS = (5, 20, 90, 240)
 DATABASE_LOSSES_SECONDS = (0, 0, 5, 60, 200)
 SETTINGS = Settings(
@@ -109,8 +111,7 @@ class Stage:
         self.sent: Counter[str] = Counter()
         self.position_of: dict[str, str] = {}
         self.latest_committed_epoch = 0
-        self.naked_seconds: dict[str, float] = dict.fromkeys(INSTRUMENTS, 0.0)
-        self.naked_seconds_max = 0.0
+        self.naked = NakedTime()
         self._outage_until = self._no_database_until = BEGAN
         self._luck: dict[tuple[str, str], float] = {}
         self._suspended_epochs: set[int] = set()
@@ -203,22 +204,34 @@ class Stage:
         self._no_database_until = self.time + timedelta(seconds=self.rng.choice(DATABASE_LOSSES_SECONDS))
 
     async def pass_(self, seconds: float) -> None:
-        before = self.venue.naked_symbols() - (set(self.worker.book.frozen) if self.worker else set())
+        naked, began_at = self._naked(), self.time
         self.time += timedelta(seconds=seconds)
         self._turn_clock()
         await self.venue.world_moves()
-        watched = self.worker is not None and not self.is_out and not self._cannot_be_heard()
-        for symbol in INSTRUMENTS:
-            naked = symbol in before and watched
-            self.naked_seconds[symbol] = self.naked_seconds[symbol] + seconds if naked else 0.0
-            self.naked_seconds_max = max(self.naked_seconds_max, self.naked_seconds[symbol])
+        watched = self.worker is not None and not self.is_out
+        self.naked.passed(naked, began_at, self.time, watched=watched)
         if self.worker is not None:
             self.phases.update(position.phase for position in self.worker.book.open_positions())
 
-    def _cannot_be_heard(self) -> bool:
-        """Our clock is so far behind the venue's that every request arrives there expired."""
-        behind = self.venue_clock.ahead_seconds - self.clock.ahead_seconds
-        return behind > self.settings.live_request_expiry_seconds - 1
+    def _naked(self) -> dict[str, int]:
+        """The sides of positions without a stop, but for those that the worker was told to leave alone."""
+        left_alone = self.worker.book.frozen if self.worker else {}
+        return {symbol: side for symbol, side in self.venue.naked_sides().items() if symbol not in left_alone}
+
+    def excuse_look(self, seconds: float = 0.0) -> None:
+        """What this reading tells is of no use, nor what others tell for so long: the next one is due after a pause."""
+        self.naked.excuse(self.time + timedelta(seconds=seconds + self.settings.live_tick_seconds + LOOK_SECONDS))
+
+    def excuse_request(self, spec: OrderSpec) -> None:
+        """What would have ended the naked time failed on the way: the next try is due after the pause between tries.
+
+        Or, where nobody knows what became of it, after its expiry and two looks.
+        """
+        settings = self.settings
+        unknown = settings.live_request_timeout_seconds + settings.live_request_expiry_seconds + 2 * LOOK_SECONDS
+        seconds = max(settings.live_naked_bound_seconds / 4, unknown) + LOOK_SECONDS
+        if spec.leg in (Leg.STOP, Leg.EXIT):
+            self.naked.excuse(self.time + timedelta(seconds=seconds), spec.symbol)
 
     def _turn_clock(self) -> None:
         """What a time service does to our clock: small steps within the allowance, rarely a leap, later taken back."""
@@ -270,6 +283,7 @@ class Stage:
             lease_is_fresh=lambda: self.lease_epoch == epoch,
             narrate=lambda text: self.say(f"says {text}"),
             alert=lambda _key, text: self.say(f"alert {text}"),
+            tell=lambda notice: self.say(f"notice {notice.text}"),
         )
         self.worker = worker
         await worker.boot()
@@ -329,7 +343,12 @@ class Stage:
         position = self.worker.book.positions.get(spec.position_id)
         if position is None or (position.legs(Leg.STOP) and not position.is_protected):
             return True
-        stop = wanted_stop(position, policy_of(self.settings, entries_allowed=True).rules)
+        wanted = wanted_stop(position, policy_of(self.settings, entries_allowed=True).rules)
+        ticks = (
+            self.market.listed[spec.symbol],
+            INSTRUMENTS[spec.symbol],
+        )  # a stop is asked for on the tick of its day
+        stop = position.side.tightest([each.round_stop(wanted, position.side) for each in ticks])
         return any(position.side.sign * (seen - stop) <= 0 for seen in self.market.recent(spec.symbol, LATELY))
 
     def committed(self, epoch: int, events: Sequence[Event]) -> None:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 EXCHANGE, ACCOUNT = "krakenfutures", "paper"
 UNREADABLE = RefusalKind("V01", "venue-unreadable")
+EXPIRED = "wouldProcessAfterSpecifiedTime"
 STATUS_WINDOW = timedelta(seconds=5)  # how long Kraken's order status knows an order that ended
 LATENESS: dict[str, tuple[float, ...]] = {
     "late_fill": (1, 2, 2, 4, 4, 6, 6, 10, 200),
@@ -55,6 +56,7 @@ TRUE_FOR = timedelta(seconds=60)  # between two such stretches
 KNOWN_BY = timedelta(seconds=15)  # a position that stands so long must be known to the worker
 UNEDITED_FOR = timedelta(seconds=15)  # nobody finds an order at the web page sooner
 LATE_MATCH = timedelta(seconds=3)
+OFFSET_DOUBT_SECONDS = 0.05  # a reply is on its way for some time: that much less may the clocks differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class StageVenue(PaperVenue):
         self._last_positions: list[VenuePosition] = []
         self._last_orders: list[VenueOrder] = []
         self._was_degraded = False
+        self._offset_seconds = 0.0
         self._empty_until = stage.time
         self.arrivals: list[Arrival] = []
         self.exposures_pct: list[Decimal] = []
@@ -88,7 +91,12 @@ class StageVenue(PaperVenue):
 
     @property
     def clock_offset_seconds(self) -> float:
-        return self._stage.venue_clock.ahead_seconds - self._stage.clock.ahead_seconds
+        """As the last reply showed it."""
+        return self._offset_seconds
+
+    def _in_venue_time(self, moment: datetime) -> datetime:
+        """As the real door writes it: by the least that the venue's clock can be ahead of ours."""
+        return moment + timedelta(seconds=self._offset_seconds - OFFSET_DOUBT_SECONDS)
 
     @property
     def is_open(self) -> bool:
@@ -111,20 +119,25 @@ class StageVenue(PaperVenue):
         stage = self._stage
         await stage.moment()
         if stage.hits("not_sent") or stage.clock.now() >= expires_at:
+            stage.excuse_request(spec)
             return NoReply(sent=False, what="no byte left")
         permit()
         stage.note_send(spec)
+        expires_at = self._in_venue_time(expires_at)
         if stage.is_out or stage.hits("lost_request"):
+            stage.excuse_request(spec)
             return await self._silence("the request was lost")
         if stage.hits("late_request"):
             self._late.append(
                 (stage.time + timedelta(seconds=stage.rng.uniform(0, stage.rng.choice((4, 4, 15)))), spec, expires_at)
             )
+            stage.excuse_request(spec)
             return await self._silence("the request is still on its way")
         if stage.hits("slow_request"):
             await stage.pass_(stage.rng.uniform(0.4, 1.4))
         if stage.hits("refused") or (spec.leg is Leg.STOP and stage.hits("refused_stop")):
             stage.say(f"refused {spec.client_order_id}")
+            stage.excuse_request(spec)
             return self._refusal()
         reply = await self._arrive(spec, expires_at)
         if stage.hits("repeated_request"):
@@ -177,7 +190,9 @@ class StageVenue(PaperVenue):
 
     async def _arrive(self, spec: OrderSpec, expires_at: datetime) -> Reply:
         outcome = await super().submit(spec, expires_at=expires_at, permit=lambda: None)
-        word = outcome.code if isinstance(outcome, Rejected) else "placed"
+        word = _word(outcome)
+        if word == EXPIRED:
+            self._stage.excuse_request(spec)
         self.arrivals.append(Arrival(self._stage.time, spec, word))
         if spec.leg is Leg.ENTRY and word == "placed" and not self.was_touched:
             self.exposures_pct.append(self._exposure_pct())
@@ -220,6 +235,7 @@ class StageVenue(PaperVenue):
         seen = await super().tickers(symbols)
         if seen and self._stage.hits("missing_ticker"):
             seen.pop(self._stage.rng.choice(list(seen)))
+            self._stage.excuse_look()
         return seen
 
     async def positions(self) -> list[VenuePosition]:
@@ -227,11 +243,15 @@ class StageVenue(PaperVenue):
         await self._read()
         seen, stage = await super().positions(), self._stage
         if stage.hits("empty_positions") and stage.time - self._empty_until > TRUE_FOR:
-            self._empty_until = stage.time + timedelta(seconds=stage.rng.uniform(0, LONGEST_EMPTY_SECONDS))
+            seconds = stage.rng.uniform(0, LONGEST_EMPTY_SECONDS)
+            self._empty_until = stage.time + timedelta(seconds=seconds)
+            stage.excuse_look(seconds)
         if stage.time < self._empty_until:
             return []
         told = self._stale_or_cut(seen) if seen and not self._was_degraded else seen
         self._was_degraded, self._last_positions = told is not seen, seen
+        if self._was_degraded:
+            stage.excuse_look()
         return told
 
     def _stale_or_cut(self, seen: list[VenuePosition]) -> list[VenuePosition]:
@@ -280,7 +300,9 @@ class StageVenue(PaperVenue):
     async def _read(self) -> None:
         await self._stage.moment()
         if self._stage.is_out or self._stage.hits("unreadable"):
+            self._stage.excuse_look()
             raise VenueUnreadable(UNREADABLE.because("degraded reply", mend="wait"))
+        self._offset_seconds = self._stage.venue_clock.ahead_seconds - self._stage.clock.ahead_seconds
 
     def _is_late(self, fault: str, name: str, happened_at: datetime) -> bool:
         """Whether it is not told yet: an order's history within ten seconds, a fill sometimes after minutes."""
@@ -432,10 +454,12 @@ class StageVenue(PaperVenue):
 
     # --- the truth --------------------------------------------------------------------------------------------------
 
-    def naked_symbols(self) -> set[str]:
+    def naked_sides(self) -> dict[str, int]:
+        """Of each position without a stop of its size: 1 long, -1 short."""
         if self._venue is None:
-            return set()
-        return {VENUE_IDS[venue_id] for venue_id in self.book.positions if not self._has_stop(venue_id)}
+            return {}
+        held = self.book.positions.items()
+        return {VENUE_IDS[venue_id]: 1 if each.qty > 0 else -1 for venue_id, each in held if not self._has_stop(venue_id)}
 
     def _is_old(self, symbol: str) -> bool:
         """Whether the position has stood as it is for some time, so that the worker must know of it."""
@@ -509,6 +533,13 @@ class StageVenue(PaperVenue):
         guard = OrderSide.SELL if held is not None and held.qty > 0 else OrderSide.BUY
         orders = self.book.open_orders(venue_id) if held is not None else []
         return [each for each in orders if each.kind is OrderKind.STOP and each.reduce_only and each.side is guard]
+
+
+def _word(outcome: SubmitOutcome) -> str:
+    """The venue's verdict; paper trading leaves only a client order id open that it knows already."""
+    if isinstance(outcome, Accepted):
+        return "placed"
+    return outcome.code if isinstance(outcome, Rejected) else "clientOrderIdAlreadyExist"
 
 
 def _is_entry(client_order_id: str | None) -> bool:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from live.book import CLOSED_KEPT, Book, fold
-from live.events import Adopted, Decided, EquityObserved, Event, Filled, OrderCancelled, SymbolFrozen, SymbolThawed
+from live.book import CLOSED_KEPT, IDS_FORGOTTEN_AT_ONCE, IDS_KEPT, Book, fold
+from live.events import (
+    Adopted,
+    Decided,
+    EquityObserved,
+    Event,
+    Filled,
+    OrderCancelled,
+    OrderRejected,
+    SymbolFrozen,
+    SymbolThawed,
+)
 from live.model import Leg, Side
 from live.position import IllegalTransition, Phase
+from live.position.order import NEVER_ARRIVED
 from tests.builders import BTC, T0, accepted, approved, at, d, equity, fill, filled, intended, live, spec
 
 ENTRY = spec(Leg.ENTRY, 1)
@@ -129,6 +143,66 @@ def test_memory_of_closed_positions_is_bounded_but_their_fills_stay_known() -> N
 
     assert len(book.positions) == CLOSED_KEPT
     assert book.is_ours("ps-abc-1-0-e", None)
+
+
+def whole_life(n: int, began: float, *, never_arrived: bool = False) -> list[Event]:
+    """Entered, protected and stopped out within ten seconds, perhaps after a first entry that nobody ever heard of."""
+    lost, entry, stop = (
+        spec(leg, n, client_order_id=f"ps-abc-1-{n}-{name}", position_id=f"p{n}")
+        for leg, name in ((Leg.ENTRY, "x"), (Leg.ENTRY, "e"), (Leg.STOP, "s"))
+    )
+    gone = OrderRejected(at=at(began), client_order_id=lost.client_order_id, code=NEVER_ARRIVED, reason=NEVER_ARRIVED)
+    return [
+        replace(approved(position_id=f"p{n}"), at=at(began)),
+        *([intended(lost, began), gone] if never_arrived else []),
+        *live(entry, began),
+        filled(entry, seconds=began + 1),
+        *live(stop, began + 2),
+        filled(stop, "1", "90", began + 5),
+    ]
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.lists(st.sampled_from([10.0, 60.0, 600.0, 7200.0]), min_size=320, max_size=360))
+def test_whatever_a_venue_may_still_tell_is_known_and_what_is_older_is_forgotten(pauses: list[float]) -> None:
+    """G and I58 together: a fill told again counts nothing; ids do not grow with the positions that ever were."""
+    book, began, told = Book(), 0.0, []
+    for n, pause in enumerate(pauses):
+        life = whole_life(n, began)
+        for event in life:
+            book.apply(event)
+        told.append((n, life))
+        began += pause + 10
+        known = [fills_of(each) for _, each in told if each[-1].at >= life[-1].at - IDS_KEPT]
+        kept = [fills_of(each) for number, each in told[-CLOSED_KEPT - 1 :] if f"p{number}" in book.positions]
+        assert all(book.knows_fill(fill_id) for fills in known + kept for fill_id in fills)
+
+    before = dict(book.positions)
+    for event in (event for _, life in told[-CLOSED_KEPT:] for event in life if isinstance(event, Filled)):
+        book.apply(event)
+
+    assert book.positions == before
+    forgotten = [n for n, life in told if not any(map(book.knows_fill, fills_of(life)))]
+    assert forgotten == list(range(len(forgotten)))
+    assert [book.is_ours(f"ps-abc-1-{n}-e", None) for n, _ in told] == [n >= len(forgotten) for n, _ in told]
+    last_dropped = told[-CLOSED_KEPT - 1][1][-1].at
+    old = [n for n, life in told[:-CLOSED_KEPT] if last_dropped - life[-1].at >= IDS_KEPT]
+    assert len(old) - len(forgotten) < IDS_FORGOTTEN_AT_ONCE
+
+
+def test_an_order_concluded_from_silence_stays_ours_however_long_ago_that_was() -> None:
+    """It may still show itself, and is then no stranger's."""
+    book = Book()
+    for n in range(CLOSED_KEPT + 2 * IDS_FORGOTTEN_AT_ONCE):
+        for event in whole_life(n, n * 7200.0, never_arrived=n == 3):
+            book.apply(event)
+
+    assert [n for n in range(10) if book.is_ours(f"ps-abc-1-{n}-e", None)] == [3]
+    assert book.is_ours("ps-abc-1-3-x", None)
+
+
+def fills_of(life: list[Event]) -> list[str]:
+    return [event.fill.fill_id for event in life if isinstance(event, Filled)]
 
 
 def test_replaying_every_prefix_of_a_life_never_fails() -> None:

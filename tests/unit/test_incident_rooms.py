@@ -183,7 +183,7 @@ def test_tasks_that_run_beside_the_loop_are_those_that_somebody_ends() -> None:
 
 def test_nothing_but_a_persons_command_clears_the_latch() -> None:
     """W23, I25: a kill switch that took itself back twice a day, and counted from nothing after each restart."""
-    assert callers(r".*\bclear_halt", runtime()) == {"live/cli.py", "live/journal.py"}
+    assert callers(r".*\bclear_halt", runtime()) == {"live/latch_cli.py", "live/journal.py"}
     assert callers(r".*journal\.resume", runtime()) == set()
 
 
