@@ -72,20 +72,25 @@ class _Followed:
     """The account's book, folded once and then only forward. Rows that cannot be used are named on stderr (I43)."""
 
     def __init__(self) -> None:
-        from live.book import Book
-
-        self.book = Book()
+        self._book: Book | None = None
         self._last_id = 0
 
     def catch_up(self, reader: Reader, account: str) -> Book:
+        from live.book import Book
         from live.fold_rows import BULK
-        from live.operators import fold_on
+        from live.operators import fold_event_on
 
-        for row in reader.history(account, after_id=self._last_id, leaving_out=BULK):
-            self._last_id = row.id
-            for why in fold_on(self.book, row):
+        if self._book is None:
+            book, rows = Book(), reader.to_fold(account)
+        else:
+            news = reader.history(account, after_id=self._last_id, leaving_out=BULK)
+            book, rows = self._book, ((row.id, row.event) for row in news)
+        for row_id, event in rows:
+            self._last_id = row_id
+            for why in fold_event_on(book, row_id, event):
                 say_error(why)
-        return self.book
+        self._book = book
+        return book
 
 
 @cli.command()

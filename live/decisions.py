@@ -12,7 +12,7 @@ from live.events import Decided
 from live.execution import Execution
 from live.journal import Journal
 from live.look import Look
-from live.model import Denied, Instrument, Intent, Leg, Signal, SubmitOutcome
+from live.model import Candle, Denied, Instrument, Intent, Leg, Signal, SubmitOutcome
 from live.order_id import OrderId
 from live.risk import size
 from live.settings import Settings
@@ -44,6 +44,15 @@ class Decider:
 
     async def consider(self, look: Look, listed: Callable[[str], Instrument | Denied], hold: Hold | None) -> None:
         """What the candles say. A slow warm-up gives way after one pause: no fill waits for its stop behind it."""
+        heard: list[Candle] = []
+        try:
+            await self._hear(heard, look, listed, hold)
+        finally:  # in one statement for all symbols; also where the venue fell silent among them
+            await self._journal.save_candles(heard)
+
+    async def _hear(
+        self, heard: list[Candle], look: Look, listed: Callable[[str], Instrument | Denied], hold: Hold | None
+    ) -> None:
         enough = self._clock.now() + timedelta(seconds=self._settings.live_tick_seconds)
         for feed in self._feeds:
             if self._clock.now() >= enough:
@@ -51,8 +60,10 @@ class Decider:
             news = await feed.news(self._clock.now())
             if news.problem:
                 self._narrate(news.problem)
-            if news.candles:
+            if len(news.candles) > 1:  # a warm-up, or what an outage left: hundreds, in a statement of their own
                 await self._journal.save_candles(news.candles)
+            else:
+                heard += news.candles
             for opinion in news.opinions:
                 if opinion.candle.closed_at > self._book.decided.get(feed.symbol, opinion.candle.opened_at):
                     await self._decide(feed.symbol, opinion, look, listed(feed.symbol), hold)

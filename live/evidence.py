@@ -31,6 +31,18 @@ def is_same(order: Order, seen: VenueOrder) -> bool:
     )
 
 
+def is_kept(order: Order, seen: VenueOrder) -> bool:
+    """Whether what rests under our id in other words is ours to look after: a person may edit it before we hear of it.
+
+    One that reduces is, whoever placed it, or nobody would ever take it back; an entry only while its fate is open
+    and never with more contracts than its risk was counted for.
+    """
+    spec = order.spec
+    if (seen.symbol, seen.side, seen.reduce_only) != (spec.symbol, spec.side, spec.reduce_only) or seen.status in ENDED:
+        return False
+    return seen.reduce_only or (order.is_unresolved and seen.qty <= spec.qty)
+
+
 def shown(order: Order, seen: VenueOrder, at: datetime, *, held_qty: Decimal) -> list[OrderShown]:
     """The evidence where the venue shows one of our orders otherwise than we know it; else nothing.
 

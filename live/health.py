@@ -75,6 +75,18 @@ def _summary(status: Status, now: datetime) -> dict[str, Any]:
         "naked_seconds_max": status.naked_seconds_max,
         "unknown_orders": status.unknown_orders,
         "standby_for": status.standby_for,
+        "halt_cause": status.halt_cause,
+        "degraded": list(status.degraded),
+        "findings": list(status.findings),
+        "flattening": list(status.flattening),
+        "lease_beat_age_seconds": status.lease_beat_age_seconds,
+        "reconcile_age_seconds": age_seconds(status.reconciled_at, now),
+        "loop_age_seconds": status.loop_age_seconds,
+        "clock_offset_seconds": status.clock_offset_seconds,
+        "drawdown_pct": status.drawdown_pct,
+        "schema": dict(status.schema),
+        "commit": status.commit,
+        "settings_hash": status.settings_hash,
         "observed_at": status.observed_at.isoformat(),
     }
 

@@ -92,10 +92,18 @@ def _rows(status: Status, now: datetime) -> list[_Row]:
         ("halt latch", f"SET: {status.halt_reason}" if status.halted else "not set", "warn" if status.halted else ""),
         ("last tick", _age(status.last_tick_at, now), ""),
     ]
+    for what, words in (("no entries, since", status.degraded), ("book and venue", status.findings)):
+        rows += [(what, text, "warn") for text in words]
+    if status.flattening:
+        rows.append(("to be closed", ", ".join(status.flattening), "warn"))
+    if status.clock_offset_seconds is not None:
+        rows.append(("venue's clock", f"{status.clock_offset_seconds:+.2f} s from ours", ""))
     if status.equity_quote:
         rows.append(("equity", status.equity_quote, ""))
     if status.last_action:
         rows.append(("last action", status.last_action, ""))
+    program = [status.version, status.commit, *(f"{name} schema {version}" for name, version in status.schema.items())]
+    rows.append(("program", ", ".join(filter(None, program)) or "-", ""))
     return rows
 
 

@@ -29,7 +29,7 @@ from live.model import Ticker
 from live.notices import Notice
 from live.order_id import OrderIds
 from live.position import policy_of
-from live.reconcile import UNEXPLAINED, ForeignPolicy
+from live.reconcile import UNEXPLAINED, ForeignPolicy, may_cover
 from live.reconciler import Reconciler
 from live.report import Identity
 from live.risk import breaches
@@ -335,7 +335,11 @@ class LiveTrading:
                 self._alert(f"unlisted {position.symbol}", unlisted)
                 continue
             ticker = (tickers or {}).get(position.symbol)
-            wanted = replace(policy, exit_wanted=self.book.exit_wanted(position.symbol))
+            wanted = replace(
+                policy,
+                exit_wanted=self.book.exit_wanted(position.symbol),
+                keeps_stop=may_cover(position, self.book, self._reconciler.mismatches),
+            )
             await self._execution.settle(position.id, instrument, wanted, ticker.mark_price if ticker else None)
 
     async def _consider(self, look: Look) -> None:

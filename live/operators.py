@@ -150,12 +150,16 @@ def fold_leniently(rows: Iterable[Recorded]) -> tuple[Book, list[str]]:
 
 def fold_on(book: Book, row: Recorded) -> list[str]:
     """Fold one row into the book; [] or why it was left out."""
-    if isinstance(row.event, Quarantined):
-        return [f"row {row.id} ({row.event.kind}) cannot be read and is left out: {row.event.reason}"]
+    return fold_event_on(book, row.id, row.event)
+
+
+def fold_event_on(book: Book, row_id: int, event: Event | Quarantined) -> list[str]:
+    if isinstance(event, Quarantined):
+        return [f"row {row_id} ({event.kind}) cannot be read and is left out: {event.reason}"]
     try:
-        book.apply(row.event)
+        book.apply(event)
     except IllegalTransition as error:
-        return [f"row {row.id} ({row.event.kind}) contradicts the rows before it: {error}"]
+        return [f"row {row_id} ({event.kind}) contradicts the rows before it: {error}"]
     return []
 
 

@@ -16,6 +16,7 @@ import psycopg
 
 from live import latch, people
 from live.events import Event, PersonAsked
+from live.fold_rows import rows_to_fold
 from live.model import Candle
 from live.records import Quarantined, read_row
 from live.status import Halt, Status, decode_status
@@ -63,8 +64,9 @@ WITH RECURSIVE found AS (
     )
     FROM found WHERE found.symbol IS NOT NULL
 )
-SELECT decided.* FROM found CROSS JOIN LATERAL (
-    SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
+SELECT decided.id, decided.epoch, decided.recorded_at, decided.kind, decided.symbol, decided.payload
+FROM found CROSS JOIN LATERAL (
+    SELECT id, epoch, recorded_at, kind, symbol, payload::text AS payload FROM live.event
     WHERE scope = %(scope)s AND symbol = found.symbol AND kind = 'decided' ORDER BY id DESC LIMIT 1
 ) AS decided
 """
@@ -219,6 +221,11 @@ class Reader:
         }
         rows = self._connection.execute(_NEWEST if after_id is None else _AFTER, values).fetchall()
         return [_recorded(row) for row in sorted(rows, key=itemgetter(0))]
+
+    def to_fold(self, scope: str) -> Iterator[tuple[int, Event | Quarantined]]:
+        """(row, event) of all that the book depends on, oldest first, as the worker reads it at its boot."""
+        for row_id, kind, symbol, payload in rows_to_fold(self._connection, scope):
+            yield row_id, read_row(row_id, kind, symbol, payload)
 
     def history(
         self, scope: str, *, after_id: int = 0, page_rows: int = 2000, leaving_out: Sequence[str] = ()

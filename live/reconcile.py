@@ -25,7 +25,7 @@ from live.events import (
     SymbolFrozen,
     SymbolThawed,
 )
-from live.evidence import is_same
+from live.evidence import is_kept, is_same
 from live.model import Fill, Instrument, Side, Ticker, VenueOrder, VenueOrderStatus, VenuePosition
 from live.order_id import parse
 from live.position import NEVER_ARRIVED, Order, OrderStatus, Phase, Position
@@ -36,6 +36,8 @@ IN_OUR_NAME = "is in our name but not in our journal"
 LOOKS_FOR_UNHEARD = 2  # histories lag: one look that finds nothing proves nothing
 LOOKS_FOR_LIVE = 3
 UNEXPLAINED = timedelta(minutes=1)  # how long a size that shrank without a fill is not believed
+TURNED = timedelta(seconds=6)  # the same of a position on the other side
+DENIED = "wouldNotReducePosition"  # the venue's word that it holds nothing on the side that an order would reduce
 ID_TAKEN = "id-taken"
 DOUBT = timedelta(minutes=3)  # how long an order that was found nowhere is still looked for
 
@@ -79,7 +81,7 @@ def acknowledged(book: Book, reading: Reading) -> list[Event]:
         order = book.order_of(seen.client_order_id, seen.venue_order_id)
         if order is None or order.status in (OrderStatus.LIVE, OrderStatus.FILLED):
             continue
-        if not is_same(order, seen):
+        if not is_same(order, seen) and not is_kept(order, seen):
             if order.is_unresolved:
                 events.append(_taken(order, reading.began_at))
             continue
@@ -120,7 +122,7 @@ def resolved(
     sized = corrected_at is not None and corrected_at > order.intended_at
     if found is None:
         return _found_nowhere(order, looks, looked_at, allowance)
-    if not is_same(order, found):
+    if not is_same(order, found) and not is_kept(order, found):
         return [_taken(order, looked_at)] if order.is_unresolved else []
     match found.status:
         case VenueOrderStatus.REJECTED if order.never_arrived:
@@ -226,14 +228,19 @@ class Difference:
     since: datetime
 
     @property
+    def is_turned(self) -> bool:
+        """Whether the venue shows the other side of what we hold."""
+        return self.ours * self.theirs < 0
+
+    @property
     def patience(self) -> timedelta:
         """How long to doubt it: more than we know of only adds protection; less would take some away.
 
         A list that is degraded lacks a position; that it shows one on the other side by mistake is less likely, and
         such a position is naked until it is believed.
         """
-        if self.ours * self.theirs < 0:
-            return UNEXPLAINED / 4
+        if self.is_turned:
+            return TURNED
         return timedelta(0) if abs(self.theirs) > abs(self.ours) else UNEXPLAINED
 
 
@@ -243,7 +250,8 @@ Mismatch = Mapping[str, Difference]
 def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Difference]:
     """Where book and venue disagree on the signed size; what already differed alike keeps its beginning.
 
-    Left out are symbols with an undecided order, and foreign positions that a frozen symbol is known for.
+    Left out are foreign positions that a frozen symbol is known for. With an undecided order no difference begins; one
+    that stands already is remembered, or an exit that is tried again and again would put its mend off for ever.
     """
     symbols = {position.symbol for position in reading.positions} | {p.symbol for p in book.open_positions()}
     found: dict[str, Difference] = {}
@@ -251,24 +259,48 @@ def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Diff
         position = book.position_on(symbol)
         ours, theirs = book.signed_qty(symbol), reading.signed_qty(symbol)
         known = ours == 0 and book.frozen.get(symbol, "").startswith(FOREIGN) and not book.exit_wanted(symbol)
-        if ours != theirs and not known and not (position and _unresolved(position)):
-            old = before.get(symbol)
-            alike = old is not None and (old.ours, old.theirs) == (ours, theirs)
-            found[symbol] = old if old is not None and alike else Difference(ours, theirs, reading.began_at)
+        if ours == theirs or known:
+            continue
+        old = before.get(symbol)
+        if old is not None and (old.ours, old.theirs) == (ours, theirs):
+            found[symbol] = old
+        elif not (position and _unresolved(position)):
+            found[symbol] = Difference(ours, theirs, reading.began_at)
     return found
 
 
-def confirmed(now: Mismatch, reading: Reading) -> list[str]:
+def confirmed(now: Mismatch, book: Book, reading: Reading) -> list[str]:
     """Symbols whose disagreement is believed: one reading alone may have caught a fill half-way.
 
     More than we know of is believed by the second reading. Less, without a fill that explains it, would end protection
     on the word of a list that may be degraded: until UNEXPLAINED has passed the stops stay and no entry is sent.
     """
-    return [
-        symbol
-        for symbol, difference in now.items()
-        if reading.began_at > difference.since and reading.began_at - difference.since >= difference.patience
-    ]
+    found = []
+    for symbol, difference in now.items():
+        position, stood = book.position_on(symbol), reading.began_at - difference.since
+        if position is not None and _unresolved(position):
+            continue
+        turned = position is not None and difference.is_turned and _is_denied(position, difference.since)
+        if stood > timedelta(0) and (turned or stood >= difference.patience):
+            found.append(symbol)
+    return found
+
+
+def _is_denied(position: Position, since: datetime) -> bool:
+    """Whether the venue has refused since then to reduce what we believe to hold: a second witness."""
+    return any(
+        order.settled_at is not None and order.settled_at >= since and order.reason.startswith(DENIED)
+        for order in position.orders.values()
+    )
+
+
+def may_cover(position: Position, book: Book, differing: Mismatch) -> bool:
+    """Whether a stop of this position may be the only one of what the venue holds, although its own contracts are gone.
+
+    So it is while book and venue differ on the symbol, and until what was adopted there has a stop of its own.
+    """
+    beside = book.position_on(position.symbol)
+    return position.symbol in differing or (beside is not None and beside is not position and not beside.is_protected)
 
 
 def mend_size(

@@ -93,8 +93,11 @@ class Reconciler:
         await self._take_fills(reading)
         await self._take_evidence(reading, found)
         differing = reconcile.mismatches(self._book, reading, self.mismatches)
-        for symbol in reconcile.confirmed(differing, reading):
-            if await self._mend_size(symbol, reading, tickers, instruments):
+        for symbol in reconcile.confirmed(differing, self._book, reading):
+            mended = await self._mend_size(symbol, reading, tickers, instruments)
+            if mended and self._book.signed_qty(symbol) != reading.signed_qty(symbol):  # ours is gone, theirs turned
+                mended = await self._mend_size(symbol, reading, tickers, instruments)
+            if mended:
                 differing.pop(symbol)
         self.mismatches = differing
         for mend in reconcile.unexplained_orders(self._book, reading, self._scope_hash):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from live.book import Book
@@ -27,6 +27,9 @@ class Identity:
     host: str
     pid: int
     version: str
+    commit: str = ""
+    settings_hash: str = ""
+    schema: Mapping[str, int] = field(default_factory=dict)
 
 
 def starting(who: Identity, settings: Settings, now: datetime) -> Status:
@@ -39,6 +42,9 @@ def starting(who: Identity, settings: Settings, now: datetime) -> Status:
         host=who.host,
         pid=who.pid,
         version=who.version,
+        commit=who.commit,
+        settings_hash=who.settings_hash,
+        schema=who.schema,
         started_at=now,
         tick_bound_seconds=max(STALLED_SECONDS, 6 * settings.live_tick_seconds),
     )

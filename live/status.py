@@ -22,7 +22,7 @@ class Status:
     entry is sent although nobody halted. findings: where book and venue differ, each with its kind. flattening: what
     people asked to be closed and is not yet. clock_offset_seconds: the venue's clock minus ours. reconciled_at: when
     book and venue were last seen to agree. loop_age_seconds: since the worker's event loop last turned; known to the
-    worker itself only. drawdown_pct: below the durable peak.
+    worker itself only. drawdown_pct: below the durable peak. schema: the version of each migration set it runs on.
     """
 
     state: str
@@ -62,6 +62,7 @@ class Status:
     lease_beat_age_seconds: float | None = None
     commit: str = ""
     settings_hash: str = ""
+    schema: Mapping[str, int] = field(default_factory=dict)
 
 
 class HaltCause(StrEnum):

@@ -178,8 +178,8 @@ def _headline(view: View, verdict: Verdict) -> str:
         case Verdict.STOPPED:
             return f"cleanly, {ago(status.observed_at if status else None, view.now)}; nobody trades this account"
         case Verdict.NO_WORKER:
-            heard = ago(status.observed_at, view.now) if status else "never"
-            return f"the last one ended without saying that it stopped; last heard of {heard}"
+            heard = f"last heard of {ago(status.observed_at, view.now)}" if status else "it never reported"
+            return f"the last one ended without saying that it stopped; {heard}"
         case Verdict.STARTING:
             since = ago(lease.acquired_at if lease else None, view.now)
             return f"it took the account {since} and looks before it trades"
@@ -271,7 +271,7 @@ def _decisions(view: View) -> list[str]:
     decided.sort(key=lambda pair: (not pair[1].taken, -pair[1].closed_at.timestamp(), pair[1].symbol))
     widest = max((len(event.symbol) for _, event in decided), default=0)
     shown = [
-        f"{event_symbol(row):<{widest}}  {near_time(event.closed_at, view.now)[:-3]}  {describe(event)}"
+        f"{event_symbol(row):<{widest}}  {near_time(event.closed_at, view.now)}  {describe(event)}"
         for row, event in decided[:_DECISIONS_SHOWN]
     ]
     left = len(decided) - len(shown)

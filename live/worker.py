@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -28,10 +29,10 @@ from live.status import Status
 from live.venue import CcxtVenue, open_venue
 from prodsafe import lease as leases
 from prodsafe.environment import Environment
-from prodsafe.errors import ExitCode, SchemaNotReady
+from prodsafe.errors import ExitCode, Refused, SchemaNotReady
 from prodsafe.lease import Lease, LeaseTiming, Waiting
 from prodsafe.lease_model import scope_hash
-from prodsafe.migrations import check_schema, schema_range
+from prodsafe.migrations import check_schema, plan_for, schema_range
 from prodsafe.postgres import connect, lost_connections_refused
 
 log = logs.get_logger("worker")
@@ -82,10 +83,11 @@ def run_worker(env: Environment, settings: Settings, *, until: Until = lambda _:
         _require_schema(env)
         lease = _take_lease(env, settings, board)
         log.info("lease taken", scope=lease.scope, epoch=lease.token.epoch, clean=lease.predecessor_clean)
-        log.info("identity", **_who(env, settings, lease, board.version))
+        identity = _identity(lease, settings, board.version)
+        log.info("identity", **_line(identity), mode=_mode(env), symbols=settings.live_symbols)
         try:
             _require_schema(env)  # again: a contract file may have run until the lease row said what we need
-            asyncio.run(_trade(env, settings, lease, board, until))
+            asyncio.run(_trade(env, settings, lease, identity, board, until))
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the release
             released = _let_go(lease, board)
@@ -149,7 +151,9 @@ def lease_timing(settings: Settings) -> LeaseTiming:
     )
 
 
-async def _trade(env: Environment, settings: Settings, lease: Lease, board: Board, until: Until) -> None:
+async def _trade(
+    env: Environment, settings: Settings, lease: Lease, identity: Identity, board: Board, until: Until
+) -> None:
     """Trade until asked to stop. Whatever it ends with, `board.may_be_heard` then tells how the lease may go."""
     meters, pulse = Meters(), Pulse()
     alerter = Alerter(env.alert_webhook_url, meters=meters)
@@ -180,7 +184,7 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
         stack.push_async_callback(venue.close)
         trading = LiveTrading(
             settings=settings,
-            identity=_identity(lease, board.version),
+            identity=identity,
             journal=journal,
             venue=venue,
             clock=SystemClock(),
@@ -198,6 +202,10 @@ async def _trade(env: Environment, settings: Settings, lease: Lease, board: Boar
             asyncio.get_running_loop().add_signal_handler(number, trading.stop)
         await trading.boot()
         await asyncio.to_thread(lease.activate)
+        gc.collect()
+        gc.freeze()  # what a boot loads stays for ever, and looking through all of it again takes 100 ms of some tick
+        if waiting := await asyncio.to_thread(_unapplied, env):
+            alerter.alert("migrations wait", waiting)
         log.info("trading", epoch=lease.token.epoch, symbols=settings.live_symbols)
         async with _hints(env, settings, venue, trading):
             await trading.run(until=lambda: until(trading))
@@ -238,23 +246,18 @@ def _hints(
     )
 
 
-def _who(env: Environment, settings: Settings, lease: Lease, version: str) -> dict[str, object]:
+def _line(who: Identity) -> dict[str, object]:
     """What somebody who reads this log a year later must know; no secret."""
-    return {
-        "version": version,
-        "commit": identity_line.commit(),
-        "mode": "sandbox" if env.exchange_sandbox else "simulator" if env.exchange_url else "live",
-        "account": lease.scope,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "epoch": lease.token.epoch,
-        "schema": {name: newest for name, (_, newest) in schema_range(SETS).items()},
-        "symbols": settings.live_symbols,
-        "settings_hash": identity_line.settings_hash(settings),
-    }
+    told = asdict(who)
+    unsaid = ("holder", "scope_hash")
+    return {"account": told.pop("scope"), **{name: value for name, value in told.items() if name not in unsaid}}
 
 
-def _identity(lease: Lease, version: str) -> Identity:
+def _mode(env: Environment) -> str:
+    return "sandbox" if env.exchange_sandbox else "simulator" if env.exchange_url else "live"
+
+
+def _identity(lease: Lease, settings: Settings, version: str) -> Identity:
     return Identity(
         scope=lease.scope,
         scope_hash=scope_hash(lease.scope),
@@ -264,4 +267,17 @@ def _identity(lease: Lease, version: str) -> Identity:
         host=socket.gethostname(),
         pid=os.getpid(),
         version=version,
+        commit=identity_line.commit(),
+        settings_hash=identity_line.settings_hash(settings),
+        schema={name: newest for name, (_, newest) in schema_range(SETS).items()},
     )
+
+
+def _unapplied(env: Environment) -> str | None:
+    """Contract files wait for the old worker to end, and somebody must run them after it has; None when none waits."""
+    try:
+        plan = plan_for(env.database_url or "", SETS)
+    except Refused:  # what is wrong with the schema was checked before; this only reminds
+        return None
+    waiting = [each.name for each in plan.apply] + [each.migration.name for each in plan.deferred]
+    return f"migrations wait: {', '.join(waiting)}; run python migrate_schema.py" if waiting else None

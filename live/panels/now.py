@@ -29,6 +29,8 @@ def draw(look: Look) -> None:
     st.html(header_cards(status, halt, lease, reasons, naked, look))
     if reasons:
         st.html(html.note("Not healthy:", reasons, tone=html.BAD))
+    for text, points in _attention(status):
+        st.html(html.note(text, points, tone=html.WARN))
     for symbol, reason in sorted(look.book.frozen.items()):
         st.html(html.note(f"{symbol} is frozen, no entries: {reason}", tone=html.WARN))
     if look.followed.left_out:
@@ -37,6 +39,18 @@ def draw(look: Look) -> None:
     shown = html.table(_POSITION_HEADS, rows, none="No open position.", numbers=_NUMBERS)
     st.html(html.heading("Open positions") + shown)
     _why(look)
+
+
+def _attention(status: Status | None) -> list[tuple[str, Sequence[str]]]:
+    """What is not wrong enough for /health, and yet to be known."""
+    if status is None:
+        return []
+    each = (
+        ("No entries, though nobody halted:", status.degraded),
+        ("Book and venue differ:", status.findings),
+        ("To be closed, as a person asked:", status.flattening),
+    )
+    return [(text, points) for text, points in each if points]
 
 
 def _why(look: Look) -> None:

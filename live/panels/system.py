@@ -33,10 +33,19 @@ def _worker_cards(status: Status | None) -> list[str]:
     if status is None:
         return [html.card("worker", "never started", tone=html.BAD)]
     return [
-        html.card("version", status.version or "-", f"since {short_time(status.started_at)}"),
-        html.card("where", status.host or "-", f"pid {status.pid}"),
+        html.card(
+            "version",
+            status.version or "-",
+            f"{status.commit or 'commit unknown'}, settings {status.settings_hash or '-'}",
+        ),
+        html.card("where", status.host or "-", f"pid {status.pid}, since {short_time(status.started_at)}"),
         html.card("book and venue", "agree" if status.reconciled else "differ", tone=_tone(status.reconciled)),
-        html.card("venue", "readable" if status.venue_readable else "not readable", tone=_tone(status.venue_readable)),
+        html.card(
+            "venue",
+            "readable" if status.venue_readable else "not readable",
+            "" if status.clock_offset_seconds is None else f"its clock {status.clock_offset_seconds:+.2f} s from ours",
+            tone=_tone(status.venue_readable),
+        ),
     ]
 
 

@@ -127,4 +127,5 @@ def _crossed(position: Position, guards: list[Order], trigger: Decimal, mark_pri
 def _clearing_due(position: Position, policy: Policy, now: datetime) -> list[Command]:
     if position.qty > 0 or position.working(Leg.ENTRY):
         return []
-    return cancels(position, position.orders.values(), policy, now, "flat")
+    kept = [order for order in position.legs(Leg.STOP) if order.is_untouched][-1:] if policy.keeps_stop else []
+    return cancels(position, [order for order in position.orders.values() if order not in kept], policy, now, "flat")

@@ -30,7 +30,8 @@ class Rules:
 class Policy:
     """How protection behaves. entries_allowed False (halt, drain) also takes resting entries back.
 
-    exit_wanted: why a person wants the position closed; None when nobody does.
+    exit_wanted: why a person wants the position closed; None when nobody does. keeps_stop: its last stop stays although
+    it is flat, for it may be the only one of what the venue holds.
     """
 
     stop_attempts: int = 3
@@ -38,6 +39,7 @@ class Policy:
     retry: timedelta = timedelta(seconds=1)
     entries_allowed: bool = True
     exit_wanted: str | None = None
+    keeps_stop: bool = False
     rules: Rules = Rules()
 
 

@@ -50,7 +50,8 @@ class Position:
     qty: contracts open now. realised_quote: closed profit and loss net of all fees. naked_since: since when contracts
     are held without a live stop of their full size, None while protected or flat; naked_seconds: the longest such time.
     stop_price: the tightest stop that it ever had at the venue, or the initial one: a stop never moves back (D).
-    entered_at: the first contracts. peak_price: the mark farthest in its favour that moved its stop, seen at peaked_at.
+    oversold: of the last fills that took more contracts than we knew of, that more; an entry's fill told late may explain
+    it. entered_at: the first contracts. peak_price: the mark farthest in its favour that moved its stop, seen at peaked_at.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Position:
     naked_since: datetime | None = None
     naked_seconds: float = 0.0
     corrected_at: datetime | None = None
+    oversold: Fill | None = None
     closed_at: datetime | None = None
 
     def legs(self, leg: Leg) -> list[Order]:
@@ -250,9 +252,10 @@ def _entered(position: Position, fill: Fill) -> Position:
         return replace(position, realised_quote=position.realised_quote - fill.fee_quote)
     cost = position.average_entry_price * position.entered_qty + fill.price * fill.qty
     entered_qty = position.entered_qty + fill.qty
+    position, left = _already_sold(position, fill)
     return replace(
         position,
-        qty=position.qty + fill.qty,
+        qty=position.qty + left,
         entered_qty=entered_qty,
         entered_at=position.entered_at or fill.filled_at,
         average_entry_price=cost / entered_qty,
@@ -260,22 +263,43 @@ def _entered(position: Position, fill: Fill) -> Position:
     )
 
 
+def _already_sold(position: Position, fill: Fill) -> tuple[Position, Decimal]:
+    """An entry told after the exit that took its contracts too adds only the rest, or a ghost of them would stay."""
+    sold = position.oversold
+    if sold is None or fill.filled_at > sold.filled_at:
+        return position, fill.qty
+    qty = min(fill.qty, sold.qty)
+    gain = position.side.sign * (sold.price - fill.price) * qty * position.contract_size
+    rest = replace(sold, qty=sold.qty - qty)
+    return replace(position, oversold=rest, realised_quote=position.realised_quote + gain), fill.qty - qty
+
+
 def _exited(position: Position, fill: Fill) -> Position:
-    """A person may have sold what our stop sold too: the rest of such a fill opened something else, for reconcile."""
+    """A fill may take more than we know of: an entry's fill is told late, or a person sold what our stop sold too.
+
+    In that case the rest opened something else, which is for reconcile.
+    """
     counts = _counts(position, fill)
     closed = min(fill.qty, position.qty) if counts else fill.qty
     gain = position.side.sign * (fill.price - position.average_entry_price) * closed * position.contract_size
     qty = position.qty - closed if counts else position.qty
-    return replace(position, qty=qty, realised_quote=position.realised_quote + gain - fill.fee_quote)
+    before = position.oversold.qty if position.oversold else ZERO
+    oversold = replace(fill, qty=before + fill.qty - closed) if closed < fill.qty else position.oversold
+    return replace(position, qty=qty, oversold=oversold, realised_quote=position.realised_quote + gain - fill.fee_quote)
 
 
 def _clocked(position: Position, at: datetime) -> Position:
     """Keep the naked time and the moment of closing in step with the state."""
     if position.qty > 0 and not position.is_protected:
-        return replace(position, naked_since=position.naked_since or at, closed_at=None)
+        return _open_again(replace(position, naked_since=at) if position.naked_since is None else position)
     if position.naked_since is not None:
         seconds = max((at - position.naked_since).total_seconds(), 0.0)
         position = replace(position, naked_since=None, naked_seconds=max(position.naked_seconds, seconds))
     if position.is_terminal:
         return replace(position, closed_at=position.closed_at or at)
-    return replace(position, closed_at=None)  # a fill after the cancel that closed it: open again, and to be protected
+    return _open_again(position)
+
+
+def _open_again(position: Position) -> Position:
+    """A fill after the cancel that closed it: open again, and to be protected."""
+    return position if position.closed_at is None else replace(position, closed_at=None)

@@ -144,5 +144,5 @@ def test_the_first_line_says_who_it_is(database_url: str, venue: Venue, start: S
     lines = [json.loads(line) for line in worker.text().splitlines() if line.startswith("{")]
     identity = next(line for line in lines if line["event"] == "identity")
     wanted = {"version", "commit", "mode", "account", "host", "pid", "schema", "settings_hash"}
-    assert wanted <= set(identity)
+    assert wanted <= set(identity), identity
     assert identity["mode"] == "simulator", "EXCHANGE_URL is set"

@@ -17,7 +17,17 @@ import psycopg
 import pytest
 
 from live import cli, cli_parts, latch, people
-from live.events import Ask, Decided, Event, Filled, IntentApproved, OrderAccepted, OrderIntended, SymbolFrozen
+from live.events import (
+    Ask,
+    Decided,
+    EquityObserved,
+    Event,
+    Filled,
+    IntentApproved,
+    OrderAccepted,
+    OrderIntended,
+    SymbolFrozen,
+)
 from live.journal import PostgresJournal
 from live.model import Fill, Intent, Leg, OrderSide, OrderSpec, OrderType, Side, Target
 from live.status import Status
@@ -395,6 +405,19 @@ def test_events_are_found_by_text_and_by_age(type_: Type, database_url: str) -> 
     assert len(json.loads(type_("trace", "--since", "2h", "--json")[1])) == 7
     assert json.loads(type_("trace", "--since", after, "--json")[1]) == []
     assert type_("trace", "--since", "yesterday")[0] == ExitCode.USAGE
+
+
+def test_equity_marks_do_not_push_what_happened_out_of_sight(type_: Type, database_url: str) -> None:
+    """One a minute: forty of them were all that a quiet hour's trace showed."""
+    now = datetime.now(UTC)
+    marks = [EquityObserved(at=now, equity_quote=Decimal(1000 + n)) for n in range(50)]
+    worked(database_url, [*story(now), *marks])
+
+    lines = type_("trace")[1].splitlines()
+
+    assert len(lines) == 7 and not any("equity" in line for line in lines)
+    assert len(type_("trace", "--kind", "equity_observed")[1].splitlines()) == 40
+    assert "equity 1049" in type_("trace", "--search", "1049")[1]
 
 
 def test_a_symbol_that_nobody_knows_is_told_beside_those_that_are_known(type_: Type, database_url: str) -> None:

@@ -70,7 +70,8 @@ HELD = Adopted(
 
 def stop() -> list[Event]:
     at = HELD.at + timedelta(seconds=1)
-    spec = OrderSpec("ps-1-s", "p1", SYMBOL, OrderSide.SELL, Leg.STOP, OrderType.STOP, HELD.qty, trigger_price=Decimal("60400"))  # fmt: skip  # noqa: E501
+    side, trigger = OrderSide.SELL, Decimal("60400")
+    spec = OrderSpec("ps-1-s", "p1", SYMBOL, side, Leg.STOP, OrderType.STOP, HELD.qty, trigger_price=trigger)
     return [
         OrderIntended(at=at, spec=spec, expires_at=at + timedelta(seconds=2)),
         OrderAccepted(at=at, client_order_id="ps-1-s", venue_order_id="v1"),
@@ -175,7 +176,7 @@ def test_a_well_worker_is_one_screen_that_names_holder_protection_halt_and_the_l
     assert "halt        no" in text
     assert "1 open position, 1 working order, equity 10,087.22" in text
     assert "1.0 s ago: no action: flat" in text
-    assert f"{SYMBOL}  12:00  no trade: no sweep" in text
+    assert f"{SYMBOL}  12:00:00  no trade: no sweep" in text
     assert "next        nothing" in text
 
 

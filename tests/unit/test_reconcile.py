@@ -164,8 +164,9 @@ def test_a_difference_in_size_needs_two_readings() -> None:
     more = [venue_position("3")]
     first = reconcile.mismatches(book, reading(more, seconds=10), {})
 
-    assert reconcile.confirmed(first, reading(more, seconds=10)) == []
-    assert reconcile.confirmed(reconcile.mismatches(book, reading(more, seconds=11), first), reading(seconds=11)) == [
+    assert reconcile.confirmed(first, book, reading(more, seconds=10)) == []
+    again = reconcile.mismatches(book, reading(more, seconds=11), first)
+    assert reconcile.confirmed(again, book, reading(seconds=11)) == [
         BTC
     ]
 
@@ -174,8 +175,8 @@ def test_a_position_on_the_other_side_is_believed_sooner_than_none() -> None:
     book, turned = fold(HELD), [venue_position("1", Side.SHORT)]
     first = reconcile.mismatches(book, reading(turned, seconds=10), {})
 
-    assert reconcile.confirmed(first, reading(turned, seconds=24)) == []
-    assert reconcile.confirmed(first, reading(turned, seconds=25)) == [BTC]
+    assert reconcile.confirmed(first, book, reading(turned, seconds=15)) == []
+    assert reconcile.confirmed(first, book, reading(turned, seconds=16)) == [BTC]
 
 
 @pytest.mark.parametrize("shown", [[], [venue_position("0.3")]])
@@ -186,8 +187,8 @@ def test_less_than_we_hold_is_not_believed_for_a_minute_without_a_fill(shown: li
 
     for seconds in (11, 40, 69):
         again = reconcile.mismatches(book, reading(shown, seconds=seconds), first)
-        assert reconcile.confirmed(again, reading(shown, seconds=seconds)) == []
-    assert reconcile.confirmed(first, reading(shown, seconds=70)) == [BTC]
+        assert reconcile.confirmed(again, book, reading(shown, seconds=seconds)) == []
+    assert reconcile.confirmed(first, book, reading(shown, seconds=70)) == [BTC]
 
 
 def test_a_difference_that_changes_begins_anew() -> None:
@@ -196,7 +197,7 @@ def test_a_difference_that_changes_begins_anew() -> None:
 
     other = reconcile.mismatches(book, reading([venue_position("0.5")], seconds=75), first)
 
-    assert reconcile.confirmed(other, reading(seconds=75)) == []
+    assert reconcile.confirmed(other, book, reading(seconds=75)) == []
 
 
 def test_an_id_that_the_venue_knows_for_another_order_is_taken_not_ours() -> None:
