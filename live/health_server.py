@@ -7,6 +7,7 @@ A blocked worker turns unhealthy instead of silent (W40). A connection lives for
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import cast
@@ -20,6 +21,10 @@ HEALTH_BIND = RefusalKind("H01", "health-address")
 MOST_CONNECTIONS = 64
 CONNECTION_SECONDS = 20.0  # from its beginning: a probe asks once, a scraper connects again
 _KEEPALIVE_SECONDS = 15.0
+_CLIENTS_FAULTS = logging.getLogger("live.health.clients")
+_CLIENTS_FAULTS.setLevel(
+    logging.CRITICAL
+)  # a malformed request is answered with 400; a trace of each would fill the log
 _ACCEPTED_AT_ONCE = 16  # the loop takes so many in one step; more would hold the interpreter while the worker waits
 
 
@@ -74,7 +79,13 @@ class HealthServer:
 
     async def _serve(self, listening: threading.Event, failures: list[OSError]) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(self._app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            logger=_CLIENTS_FAULTS,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            shutdown_timeout=1.0,
+        )
         try:
             await runner.setup()
             answer = cast("Callable[[], asyncio.Protocol]", runner.server)

@@ -223,6 +223,16 @@ def test_slow_clients_by_the_hundred_keep_no_probe_out(served) -> None:
     assert cut >= 2 * MOST_CONNECTIONS
 
 
+def test_a_malformed_request_is_answered_and_fills_no_log(served, capsys) -> None:
+    get = served(lambda: HEALTHY)
+    with socket.create_connection(("127.0.0.1", get.port)) as hostile:
+        hostile.sendall(b"\x16\x03\x01nonsense\r\n\r\n")
+        answer = hostile.recv(100)
+
+    assert b"400" in answer
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def is_cut(connection: socket.socket) -> bool:
     connection.settimeout(0.01)
     try:
