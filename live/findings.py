@@ -69,7 +69,7 @@ def _positions(book: Book, reading: Reading, differing: Mismatch) -> Iterator[Fi
             words = f"{each.side} {each.qty} at {each.entry_price} that no order of ours explains"
             yield Finding(FindingKind.FOREIGN_POSITION, each.symbol, words)
     for symbol, size in differing.items():
-        if size.ours != 0:
+        if book.signed_qty(symbol) != 0:
             kind = FindingKind.QUANTITY_DIFFERS if size.theirs else FindingKind.LOCAL_ONLY
             yield Finding(kind, symbol, f"book {size.ours}, venue {size.theirs} since {size.since:%H:%M:%S}")
 

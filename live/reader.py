@@ -117,6 +117,7 @@ class SearchTooLong(Exception):
 def open_reader(url: str, *, application_name: str = "live/reader") -> Iterator[Reader]:
     """A Reader in one read-only transaction, so that through a pooler nothing of it is left to others.
 
+    All of it sees one moment: a worker that goes on meanwhile never shows an order's answer without the order.
     Raises DatabaseRefused when the database or its schema cannot be read.
     """
     from prodsafe.postgres import connect
@@ -124,6 +125,7 @@ def open_reader(url: str, *, application_name: str = "live/reader") -> Iterator[
     connection = connect(url, application_name=application_name)
     try:
         connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with connection.transaction():
             _become_reader(connection)
             yield Reader(connection)

@@ -221,11 +221,15 @@ def fills_owed(orders: Sequence[Order], found: Mapping[str, VenueOrder]) -> list
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Signed contracts in our book and at the venue, and since which reading (UTC) they differ just so."""
+    """Signed contracts in our book and at the venue, and since which reading (UTC) they differ just so.
+
+    ours: without what the venue shows executed and has told no fill of; is_owed: whether there is such.
+    """
 
     ours: Decimal
     theirs: Decimal
     since: datetime
+    is_owed: bool = False
 
     @property
     def is_turned(self) -> bool:
@@ -237,9 +241,9 @@ class Difference:
         """How long to doubt it: more than we know of only adds protection; less would take some away.
 
         A list that is degraded lacks a position; that it shows one on the other side by mistake is less likely, and
-        such a position is naked until it is believed.
+        such a position is naked until it is believed. What an order's end has closed may linger in the positions.
         """
-        if self.is_turned:
+        if self.is_turned or self.is_owed:
             return TURNED
         return timedelta(0) if abs(self.theirs) > abs(self.ours) else UNEXPLAINED
 
@@ -257,7 +261,7 @@ def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Diff
     found: dict[str, Difference] = {}
     for symbol in sorted(symbols):
         position = book.position_on(symbol)
-        ours, theirs = book.signed_qty(symbol), reading.signed_qty(symbol)
+        ours, theirs = _exposed(book, symbol), reading.signed_qty(symbol)
         known = ours == 0 and book.frozen.get(symbol, "").startswith(FOREIGN) and not book.exit_wanted(symbol)
         if ours == theirs or known:
             continue
@@ -265,8 +269,15 @@ def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Diff
         if old is not None and (old.ours, old.theirs) == (ours, theirs):
             found[symbol] = old
         elif not (position and _unresolved(position)):
-            found[symbol] = Difference(ours, theirs, reading.began_at)
+            is_owed = ours != book.signed_qty(symbol)
+            found[symbol] = Difference(ours, theirs, reading.began_at, is_owed)
     return found
+
+
+def _exposed(book: Book, symbol: str) -> Decimal:
+    """Signed contracts that the venue should show: an end without its fills counts, and so does what came after it."""
+    held = (position for position in book.open_positions() if position.symbol == symbol)
+    return sum((position.side.sign * position.exposed_qty for position in held), Decimal(0))
 
 
 def confirmed(now: Mismatch, book: Book, reading: Reading) -> list[str]:

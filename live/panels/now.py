@@ -55,14 +55,12 @@ def _attention(status: Status | None) -> list[tuple[str, Sequence[str]]]:
 
 def _why(look: Look) -> None:
     """The last decision of each symbol: why it trades, or why it does not."""
-    newest: dict[str, list[str]] = {}
-    for row in reversed(look.reader.tail(look.scope, kinds=("decided",), limit=100)):
-        symbol = event_symbol(row) or "-"
-        newest.setdefault(symbol, [symbol, short_time(event_at(row)), describe(row.event)])
+    newest = [
+        [event_symbol(row) or "-", short_time(event_at(row)), describe(row.event)]
+        for row in look.reader.decisions(look.scope)
+    ]
     heads = ("symbol", "decided (UTC)", "what and why")
-    shown = html.table(
-        heads, [newest[each] for each in sorted(newest)], none="No candle has closed under a worker yet."
-    )
+    shown = html.table(heads, newest, none="No candle has closed under a worker yet.")
     st.html(html.heading("Why, at the last closed candle") + shown)
 
 

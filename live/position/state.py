@@ -50,8 +50,8 @@ class Position:
     qty: contracts open now. realised_quote: closed profit and loss net of all fees. naked_since: since when contracts
     are held without a live stop of their full size, None while protected or flat; naked_seconds: the longest such time.
     stop_price: the tightest stop that it ever had at the venue, or the initial one: a stop never moves back (D).
-    oversold: of the last fills that took more contracts than we knew of, that more; an entry's fill told late may explain
-    it. entered_at: the first contracts. peak_price: the mark farthest in its favour that moved its stop, seen at peaked_at.
+    entered_at: the first contracts. peak_price: the mark farthest in its favour that moved its stop, seen at peaked_at.
+    oversold: what fills took beyond the contracts that we knew of; an entry's fill that is told late may explain it.
     """
 
     id: str

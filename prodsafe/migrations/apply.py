@@ -21,7 +21,7 @@ from prodsafe.migrations.files import Migration, MigrationSet
 from prodsafe.migrations.fingerprints import find_drift, record_fingerprints
 from prodsafe.migrations.holders import MustWait, keep_holders_out
 from prodsafe.migrations.ledger import fenced_record, make_ledger
-from prodsafe.migrations.locking import Report, lock_pid, migration_lock
+from prodsafe.migrations.locking import Report, migration_lock, take_fence
 from prodsafe.migrations.plan import Plan, needs
 from prodsafe.migrations.runner import Result, require_plan
 from prodsafe.migrations.transaction import Desk, Limits, Script, lasting_pid
@@ -30,6 +30,9 @@ from prodsafe.postgres import Connection
 
 # what a file SET must not reach the next one, nor the ledger
 _RESET: LiteralString = "RESET SESSION AUTHORIZATION; RESET ALL"
+# A crash of the server takes back the last of these commits, tables and ledger rows alike: the next run applies them.
+# Whatever commits after them as usual makes them durable too, at the latest the fingerprint that ends a run.
+_FLUSHED_LATER: LiteralString = "SET LOCAL synchronous_commit = off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,9 @@ def apply(url: str, work: Connection, order: Order, wait_seconds: float, report:
             return Result(plan.versions, deferred=plan.deferred, notices=plan.notices)
         # told, not refused: it may be the INVALID index, or the one made by hand, that a file is about to mend
         drifted = find_drift(work, order.sets)
-        run = _Run(Desk(work, order.limits, watch, report, lasting_pid(work)), lock, lock_pid(lock), order, plan)
+        run = _Run(Desk(work, order.limits, watch, report, lasting_pid(work)), lock, take_fence(lock), order, plan)
         run.all()
-        record_fingerprints(work, order.sets, files=order.available, drifted=drifted)
+        record_fingerprints(work, order.sets, files=order.available, drifted=drifted)  # its commit waits for the disk
     return run.result(drifted)
 
 
@@ -71,7 +74,7 @@ class _Run:
 
     desk: Desk
     lock: Connection
-    lock_pid: int
+    fence: int
     order: Order
     plan: Plan
     applied: list[tuple[Migration, int]] = field(default_factory=list)
@@ -144,11 +147,12 @@ class _Run:
             work.execute(_RESET)  # the file's role and search_path are not for looking at leases
             keep_holders_out(work, migration)
 
+        flushed = [_FLUSHED_LATER] if migration.kind == "expand" else []
         took = self.desk.transaction(
             migration.label,
             keep_out if migration.kind == "contract" else None,
             first=Script(migration.sql, migration.statements),
-            last=[_RESET, fenced_record(work, migration, self.lock_pid)],
+            last=[_RESET, *flushed, fenced_record(work, migration, self.fence)],
         )
         self.desk.report(f"applied {migration.label} in {took} ms")
         return int(took)

@@ -155,13 +155,14 @@ def record_fingerprints(
     missing = [each for each in sets if each.name not in known]
     if not missing:
         return
+    stay = [each.name for each in missing if each.name in drifted]
+    texts = {each.name: files[each.name] if files else read(each) for each in missing if each.name not in stay}
     with conn.transaction():
         conn.execute(_MAKE)
-        for each in missing:
-            if each.name in drifted:
-                conn.execute(_STAY_DRIFTED, [each.name])
-            else:
-                _record(conn, each.name, files[each.name] if files else read(each), reason)
+        for name in stay:
+            conn.execute(_STAY_DRIFTED, [name])
+        if texts:
+            _record(conn, texts, reason)
 
 
 def _differs(conn: Connection, recorded: _Recorded) -> bool:
@@ -171,22 +172,24 @@ def _differs(conn: Connection, recorded: _Recorded) -> bool:
     return fingerprint(conn, Owned(tuple(recorded.schemas), tuple(recorded.roles))) != recorded.fingerprint
 
 
-def _record(conn: Connection, set_name: str, files: Iterable[Migration], reason: str) -> None:
-    from prodsafe.migrations.catalog import fingerprint, owned_by
+def _record(conn: Connection, files: Mapping[str, Iterable[Migration]], reason: str) -> None:
+    from prodsafe.migrations.catalog import fingerprints, owned_by
 
-    owned = owned_by(migration.sql for migration in files)
-    versions = _row_versions(conn, owned.schemas)
-    conn.execute(
-        _RECORD,
-        {
-            "set": set_name,
-            "fingerprint": fingerprint(conn, owned),
-            "row_versions": json.dumps({schema: versions.get(schema) for schema in owned.schemas}),
-            "schemas": list(owned.schemas),
-            "roles": list(owned.roles),
-            "reason": reason,
-        },
-    )
+    owned = {name: owned_by(migration.sql for migration in each) for name, each in files.items()}
+    versions = _row_versions(conn, [schema for each in owned.values() for schema in each.schemas])
+    for name, fingerprint in fingerprints(conn, owned).items():
+        schemas, roles = owned[name].schemas, owned[name].roles
+        conn.execute(
+            _RECORD,
+            {
+                "set": name,
+                "fingerprint": fingerprint,
+                "row_versions": json.dumps({schema: versions.get(schema) for schema in schemas}),
+                "schemas": list(schemas),
+                "roles": list(roles),
+                "reason": reason,
+            },
+        )
 
 
 def _row_versions(conn: Connection, schemas: Iterable[str]) -> dict[str, str]:

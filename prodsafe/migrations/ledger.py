@@ -19,7 +19,6 @@ from psycopg.pq import TransactionStatus
 
 from prodsafe.errors import ExitCode, RefusalKind, SchemaNotReady
 from prodsafe.migrations.files import Migration
-from prodsafe.migrations.locking import LOCK_KEY
 from prodsafe.migrations.plan import Applied, Key
 from prodsafe.postgres import Connection
 
@@ -58,15 +57,12 @@ INSERT INTO prodsafe.migration AS m (set_name, version, name, kind, checksum, ra
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, current_user || %s, pg_catalog.clock_timestamp(), %s)
 """
 # In the message that ends a file's transaction: how long it took by the server's clock, and NULL for who ran it, which
-# the table refuses, where the session of the migration lock holds it no more.
+# the table refuses, where the fence is free, so that the session of the migration lock is gone.
 _RECORD_FENCED = """
 INSERT INTO prodsafe.migration (set_name, version, name, kind, checksum, raw_checksum, content, state, applied_by,
                                 applied_at, duration_ms)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s,
-        CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks
-                           WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = %s
-                             AND (classid::bigint << 32 | objid::bigint) = %s)
-             THEN current_user || %s END,
+        CASE WHEN NOT pg_catalog.pg_try_advisory_xact_lock(%s) THEN current_user || %s END,
         pg_catalog.clock_timestamp(),
         (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint)
 RETURNING duration_ms
@@ -128,10 +124,13 @@ def record(conn: Connection, migration: Migration, duration_ms: int) -> None:
     conn.execute(_RECORD, _values(migration, "applied", duration_ms))
 
 
-def fenced_record(conn: Connection, migration: Migration, lock_pid: int) -> str:
-    """The statement that records a finished file, and returns its milliseconds, unless the lock was lost."""
+def fenced_record(conn: Connection, migration: Migration, fence: int) -> str:
+    """The statement that records a finished file, and returns its milliseconds, unless the lock was lost.
+
+    fence: the key of locking.take_fence().
+    """
     *values, ran_by, _ = _values(migration, "applied", 0)
-    return ClientCursor(conn).mogrify(_RECORD_FENCED, [*values, lock_pid, LOCK_KEY, ran_by])
+    return ClientCursor(conn).mogrify(_RECORD_FENCED, [*values, fence, ran_by])
 
 
 def is_lock_lost(error: psycopg.Error) -> bool:

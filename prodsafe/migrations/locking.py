@@ -7,6 +7,7 @@ a blocked waiter would deadlock with the index that the holder builds concurrent
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout =
 # On the lock's connection only statements without parameters: one with parameters leaves its portal open, and so a
 # snapshot that every CREATE INDEX CONCURRENTLY in the database then waits for.
 _TRY_LOCK = b"SELECT pg_catalog.pg_try_advisory_xact_lock(%d)"
+_TAKE = b"SELECT pg_catalog.pg_advisory_xact_lock(%d)"
 _HOLDER = b"""
 SELECT activity.pid, activity.application_name, activity.client_addr::text, activity.xact_start
 FROM pg_catalog.pg_locks AS held JOIN pg_catalog.pg_stat_activity AS activity USING (pid)
@@ -82,10 +84,14 @@ def try_right(lock: Connection, right: Right) -> bool:
     return lock.execute(_TRY_LOCK % right.key).fetchone() == (True,)
 
 
-def lock_pid(lock: Connection) -> int:
-    """The server process that holds the lock; through a pooler too, since its transaction lasts as long as the lock."""
-    row = lock.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
-    return int(row[0]) if row else 0
+def take_fence(lock: Connection) -> int:
+    """The key of a lock that lives exactly as long as the migration lock, and that no other run has ever had.
+
+    Who can take it knows that this run lost its right: one look at one lock, where pg_locks would list them all.
+    """
+    key = int.from_bytes(os.urandom(8), "big", signed=True)
+    lock.execute(_TAKE % key)
+    return key
 
 
 def lock_lost() -> Refusal:

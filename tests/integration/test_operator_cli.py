@@ -30,6 +30,7 @@ from live.events import (
 )
 from live.journal import PostgresJournal
 from live.model import Fill, Intent, Leg, OrderSide, OrderSpec, OrderType, Side, Target
+from live.reader import open_reader
 from live.status import Status
 from prodsafe.errors import ExitCode
 from prodsafe.lease import account_scope, acquire
@@ -334,6 +335,23 @@ def test_positions_and_orders_are_folds_of_the_journal(type_: Type, database_url
     assert [(o["client_order_id"], o["status"]) for o in orders] == [("ps-s", "live")]
     assert len(json.loads(type_("orders", "--all", "--json")[1])) == 2
     assert "60950" in table and "protected" in table
+
+
+def test_what_a_worker_writes_while_the_book_is_folded_is_seen_at_the_next_look_and_not_in_part(
+    type_: Type, database_url: str
+) -> None:
+    now = datetime.now(UTC)
+    worked(database_url, [SymbolFrozen(at=now, symbol=SYMBOL, reason="r"), *story(now)])
+
+    with open_reader(database_url) as reader:
+        rows = reader.to_fold(SCOPE)
+        before = [next(rows)[0]]
+        worked(database_url, [SymbolFrozen(at=now, symbol="ETH/USD:USD", reason="meanwhile")])
+        before += [row_id for row_id, _ in rows]
+        seen = [row.id for row in reader.tail(SCOPE)]
+
+    assert before == seen and len(seen) == 8
+    assert "meanwhile" in type_("status")[1]
 
 
 def test_a_row_that_cannot_be_read_hides_only_itself(type_: Type, database_url: str) -> None:

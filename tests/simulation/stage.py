@@ -208,10 +208,15 @@ class Stage:
         self.time += timedelta(seconds=seconds)
         self._turn_clock()
         await self.venue.world_moves()
-        watched = self.worker is not None and not self.is_out
+        watched = self.worker is not None and not self.is_out and not self._refuses_to_boot(self.worker)
         self.naked.passed(naked, began_at, self.time, watched=watched)
         if self.worker is not None:
             self.phases.update(position.phase for position in self.worker.book.open_positions())
+
+    def _refuses_to_boot(self, worker: LiveTrading) -> bool:
+        """With a clock that is off it starts nothing: so long no worker lives."""
+        off = abs(self.venue_clock.ahead_seconds - self.clock.ahead_seconds)
+        return worker.status.state == "reconciling" and off > self.settings.live_clock_skew_seconds
 
     def _naked(self) -> dict[str, int]:
         """The sides of positions without a stop, but for those that the worker was told to leave alone."""

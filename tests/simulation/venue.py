@@ -54,7 +54,6 @@ LATE_REQUESTS_SECONDS = (4, 4, 15)
 LONGEST_EMPTY_SECONDS = 30.0
 TRUE_FOR = timedelta(seconds=60)  # between two such stretches
 KNOWN_BY = timedelta(seconds=15)  # a position that stands so long must be known to the worker
-UNEDITED_FOR = timedelta(seconds=15)  # nobody finds an order at the web page sooner
 LATE_MATCH = timedelta(seconds=3)
 OFFSET_DOUBT_SECONDS = 0.05  # a reply is on its way for some time: that much less may the clocks differ
 
@@ -359,9 +358,7 @@ class StageVenue(PaperVenue):
         if self.book.open_ids and stage.hits("hand_cancel"):
             self.cancel_by_hand(self._any_order())
         if self.book.open_ids and stage.hits("hand_edit"):
-            order = self._any_order()
-            if self._clock.now() - order.placed_at > UNEDITED_FOR:
-                self.edit_by_hand(order)
+            self.edit_by_hand(self._any_order())
 
     def _any_order(self) -> Order:
         return self._stage.rng.choice(self.book.open_orders())
@@ -458,8 +455,8 @@ class StageVenue(PaperVenue):
         """Of each position without a stop of its size: 1 long, -1 short."""
         if self._venue is None:
             return {}
-        held = self.book.positions.items()
-        return {VENUE_IDS[venue_id]: 1 if each.qty > 0 else -1 for venue_id, each in held if not self._has_stop(venue_id)}
+        naked = {venue_id: each.qty for venue_id, each in self.book.positions.items() if not self._has_stop(venue_id)}
+        return {VENUE_IDS[venue_id]: 1 if qty > 0 else -1 for venue_id, qty in naked.items()}
 
     def _is_old(self, symbol: str) -> bool:
         """Whether the position has stood as it is for some time, so that the worker must know of it."""

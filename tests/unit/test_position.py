@@ -364,6 +364,22 @@ def test_a_stop_that_fills_after_a_person_sold_the_same_leaves_us_flat() -> None
     assert position.realised_quote == d(-5), "one contract was ours to lose, and the person had sold it"
 
 
+def test_an_overfill_told_after_the_exit_that_took_it_too_leaves_no_ghost() -> None:
+    """The contract that was sold unknown stayed in the book for ever, and each exit of it was refused."""
+    sold_all = ExternalFill(at=at(6), position_id="ps-abc-1-1", fill=fill(spec(Leg.EXIT, 77), "1.5", "110", 6))
+    position = after(*live(ENTRY), filled(ENTRY), sold_all, filled(ENTRY, "0.5", seconds=1.5))
+
+    assert (position.qty, position.entered_qty) == (0, d("1.5"))
+    assert position.realised_quote == 15, "the half contract gained what the others did"
+
+
+def test_an_entry_that_fills_after_more_was_sold_than_we_knew_of_is_new_exposure() -> None:
+    sold_more = ExternalFill(at=at(6), position_id="ps-abc-1-1", fill=fill(spec(Leg.EXIT, 77), "1.5", "110", 6))
+    position = after(*live(ENTRY), filled(ENTRY), sold_more, filled(ENTRY, "0.5", seconds=7))
+
+    assert position.qty == d("0.5")
+
+
 def test_a_stop_that_began_to_execute_protects_no_more() -> None:
     """Its remainder equals the position, so it looked like full protection while the venue had ended it."""
     position = after(*live(ENTRY), filled(ENTRY), *live(STOP, 2), filled(STOP, "0.4", "90", 5))

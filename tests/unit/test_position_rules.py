@@ -130,6 +130,15 @@ def test_a_small_gain_is_not_worth_a_replace() -> None:
     assert peaked(position, d("130"), fine, eager, at(60)) is None
 
 
+@pytest.mark.parametrize("mark", ["95", "90.2"])
+def test_a_stop_that_rests_where_it_belongs_outlives_a_coarser_tick(mark: str) -> None:
+    """I52: rounded to the new tick it was asked for anew, and a price between the two was called beyond the stop."""
+    fine = spec(Leg.STOP, 2, trigger_price=d("90.1"))
+    position = after(*live(ENTRY), filled(ENTRY), *live(fine, 2), stop_price=d("90.1"), targets=())
+
+    assert due(position, instrument(tick_size=d("0.5")), Policy(), at(9), d(mark)) == []
+
+
 def test_a_stop_that_follows_is_not_moved_more_often_than_its_pause() -> None:
     position = protected(peak("130", seconds=5))
 

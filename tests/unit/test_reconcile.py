@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from live import reconcile
+from live import evidence, reconcile
 from live.book import Book, fold
 from live.events import (
     Adopted,
@@ -19,12 +19,13 @@ from live.events import (
     OrderAccepted,
     OrderCancelled,
     OrderRejected,
+    OrderShown,
     OrderUnknown,
     SymbolFrozen,
     SymbolThawed,
 )
 from live.model import Fill, Leg, Side, VenueOrder, VenueOrderStatus, VenuePosition
-from live.position import CancelOrder, OrderStatus, Phase, Policy, due
+from live.position import CancelOrder, OrderStatus, Phase, PlaceOrder, Policy, due
 from live.reconcile import ForeignPolicy, Reading
 from tests.builders import (
     BTC,
@@ -166,9 +167,7 @@ def test_a_difference_in_size_needs_two_readings() -> None:
 
     assert reconcile.confirmed(first, book, reading(more, seconds=10)) == []
     again = reconcile.mismatches(book, reading(more, seconds=11), first)
-    assert reconcile.confirmed(again, book, reading(seconds=11)) == [
-        BTC
-    ]
+    assert reconcile.confirmed(again, book, reading(seconds=11)) == [BTC]
 
 
 def test_a_position_on_the_other_side_is_believed_sooner_than_none() -> None:
@@ -422,3 +421,126 @@ def test_fills_still_owed_hold_up_no_order_whose_position_was_corrected() -> Non
 
     assert conclude(None) == conclude(3) == []
     assert [type(event) for event in conclude(10)] == [OrderCancelled]
+
+
+def test_a_stop_that_a_person_edited_before_we_heard_of_it_is_ours_and_not_an_orphan() -> None:
+    """Read as another order under our id it would rest for ever: nobody takes back what is believed refused."""
+    stop = spec(Leg.STOP, 9, trigger_price=d(90))
+    book = fold([approved(), *live(ENTRY), filled(ENTRY), intended(stop, 2)])
+    edited = venue_order(stop, trigger_price=d(85))
+
+    (heard,) = reconcile.acknowledged(book, reading(open_orders=[edited]))
+    (found,) = reconcile.resolved(
+        book.orders[stop.client_order_id], edited, looks=0, looked_at=at(9), allowance=ALLOWANCE
+    )
+
+    assert isinstance(heard, OrderAccepted) and isinstance(found, OrderAccepted)
+
+
+def test_a_stop_in_our_name_that_rests_although_it_is_believed_refused_comes_alive_and_is_replaced() -> None:
+    stop = spec(Leg.STOP, 9, trigger_price=d(90))
+    refused = OrderRejected(at=at(3), client_order_id=stop.client_order_id, code=reconcile.ID_TAKEN, reason="")
+    book = fold([approved(), *live(ENTRY), filled(ENTRY), intended(stop, 2), refused])
+    resting = venue_order(stop, trigger_price=d(85))
+
+    (event,) = reconcile.acknowledged(book, reading(open_orders=[resting]))
+    book.apply(event)
+    (shown,) = evidence.shown_by_list(book, [resting], {BTC: d(1)}, at(9))
+    book.apply(shown)
+
+    assert book.orders[stop.client_order_id].status is OrderStatus.LIVE
+    (placed,) = due(book.positions["ps-abc-1-1"], instrument(), Policy(), at(9))
+    assert isinstance(placed, PlaceOrder) and placed.trigger_price == d(90)
+
+
+def test_an_entry_with_more_contracts_than_we_asked_for_is_never_taken_for_ours() -> None:
+    """A journal that was lost may have spent the id on it: its risk was never counted."""
+    book = fold([approved(), intended(ENTRY)])
+
+    (larger,) = reconcile.acknowledged(book, reading(open_orders=[venue_order(ENTRY, qty=ENTRY.qty + 1)]))
+
+    assert isinstance(larger, OrderRejected) and larger.code == reconcile.ID_TAKEN
+
+
+def exit_refused(seconds: float) -> list[Event]:
+    exit_ = spec(Leg.EXIT, 9)
+    word = OrderRejected(
+        at=at(seconds), client_order_id=exit_.client_order_id, code="wouldNotReducePosition", reason="said the venue"
+    )
+    return [intended(exit_, seconds), word]
+
+
+def test_the_other_side_is_believed_by_the_second_reading_once_the_venue_refused_to_reduce_ours() -> None:
+    turned = [venue_position("1", Side.SHORT)]
+    first = reconcile.mismatches(fold(HELD), reading(turned, seconds=10), {})
+
+    assert reconcile.confirmed(first, fold([*HELD, *exit_refused(9)]), reading(turned, seconds=11)) == [], "said before"
+    assert reconcile.confirmed(first, fold([*HELD, *exit_refused(10.5)]), reading(turned, seconds=11)) == [BTC]
+
+
+def test_a_refused_exit_does_not_make_an_empty_list_true() -> None:
+    first = reconcile.mismatches(fold(HELD), reading(seconds=10), {})
+
+    assert reconcile.confirmed(first, fold([*HELD, *exit_refused(10.5)]), reading(seconds=30)) == []
+
+
+def test_an_exit_that_is_tried_again_and_again_does_not_put_the_correction_off() -> None:
+    """Each try is undecided for a moment: the difference is remembered, and not acted on meanwhile."""
+    undecided = fold([*HELD, intended(spec(Leg.EXIT, 9), 30)])
+    first = reconcile.mismatches(fold(HELD), reading(seconds=10), {})
+
+    meanwhile = reconcile.mismatches(undecided, reading(seconds=75), first)
+
+    assert meanwhile == first
+    assert reconcile.confirmed(meanwhile, undecided, reading(seconds=75)) == []
+    assert reconcile.confirmed(meanwhile, fold(HELD), reading(seconds=76)) == [BTC]
+
+
+def test_the_last_stop_of_a_flat_position_stays_while_the_venue_may_hold_more() -> None:
+    """A person's position stood naked where our stop, which covered it too, was cancelled as superfluous."""
+    target = spec(Leg.TARGET, 3, limit_price=d(110))
+    book = fold([*HELD, *live(target, 3), filled(STOP, seconds=5)])
+    flat = fold([*HELD, *live(target, 3), *live(spec(Leg.STOP, 4), 4), filled(STOP, seconds=5)])
+    position, seen = flat.positions["ps-abc-1-1"], reading([venue_position("1")])
+    differing = reconcile.mismatches(flat, seen, {})
+
+    kept = due(position, instrument(), Policy(keeps_stop=True), at(9))
+    dropped = due(position, instrument(), Policy(), at(9))
+
+    assert reconcile.may_cover(position, flat, differing) and not reconcile.may_cover(position, flat, {})
+    assert [each.client_order_id for each in kept if isinstance(each, CancelOrder)] == [target.client_order_id]
+    assert len(dropped) == 2
+    assert not reconcile.may_cover(book.positions["ps-abc-1-1"], book, {})
+
+
+def test_it_stays_until_what_was_adopted_there_has_a_stop_of_its_own() -> None:
+    flat = fold([*HELD, *live(spec(Leg.STOP, 4), 4), filled(STOP, seconds=5)])
+    mend = reconcile.mend_size(
+        BTC, flat, reading([venue_position("3")]), {BTC: instrument()}, {BTC: ticker("100")}, ADOPT, "ps-abc-2-1"
+    )
+    for event in mend.events:
+        flat.apply(event)
+    own = spec(Leg.STOP, 7, qty=d(3), trigger_price=d(98), position_id="ps-abc-2-1")
+
+    assert reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, {})
+    for event in live(own, 9):
+        flat.apply(event)
+    assert not reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, {})
+
+
+def test_what_a_person_opens_after_our_stop_executed_untold_is_seen_although_the_sizes_agree() -> None:
+    """Its fill came minutes late: book and venue showed the same contracts, and nobody gave the new ones a stop."""
+    ended = OrderShown(
+        at=at(5), client_order_id=STOP.client_order_id, qty=d(1), filled_qty=d(1), limit_price=None,
+        trigger_price=d(90), ended=True,
+    )  # fmt: skip
+    book, reopened = fold([*HELD, ended]), [venue_position("1")]
+    first = reconcile.mismatches(book, reading(reopened, seconds=10), {})
+
+    assert reconcile.mismatches(book, reading(seconds=10), {}) == {}, "flat, as the stop's end says"
+    assert reconcile.confirmed(first, book, reading(reopened, seconds=12)) == [], "the positions may be behind"
+    assert reconcile.confirmed(first, book, reading(reopened, seconds=16)) == [BTC]
+    (corrected,) = mended(book, reading(reopened, seconds=16))
+    book.apply(corrected)
+    book.apply(filled(STOP, seconds=4))
+    assert book.positions["ps-abc-1-1"].exposed_qty == 1 and not book.positions["ps-abc-1-1"].is_protected
