@@ -656,6 +656,31 @@ async def test_a_decision_and_the_order_it_leads_to_are_written_together_or_not_
     assert ["decided", "intent_approved", "order_intended"] in batches
 
 
+async def test_the_candles_of_one_tick_are_kept_together_also_when_the_venue_falls_silent_among_them() -> None:
+    """The engine has read them, so nobody would ask for them again."""
+    stage = Stage()
+    worker = await stage.booted(replace(SETTINGS, live_symbols=(BTC, "ETH/USD:USD", "SOL/USD:USD")))
+    await stage.ticked(worker)
+    warmed_up, batches = len(stage.store.candles), []
+    save, read = worker._journal.save_candles, stage.market.candles
+
+    async def noted(candles: Sequence[Candle]) -> None:
+        batches.append([candle.symbol for candle in candles])
+        await save(candles)
+
+    async def falling_silent(symbol: str, *asked: Any, **more: Any) -> list[Candle]:
+        if symbol == "SOL/USD:USD":
+            raise VenueUnreadable(UNREADABLE.because("degraded reply", mend="wait"))
+        return await read(symbol, *asked, **more)
+
+    worker._journal.save_candles = noted  # type: ignore[method-assign]
+    stage.market.candles = falling_silent  # type: ignore[method-assign]
+    await stage.ticked(worker, seconds=worker._feeds[0]._timeframe.total_seconds())
+
+    assert batches == [[BTC, "ETH/USD:USD"]]
+    assert len(stage.store.candles) == warmed_up + 2
+
+
 async def test_a_row_that_contradicts_the_others_freezes_its_own_symbol_only() -> None:
     """I43: every symbol was frozen, for the row's symbol was not looked for."""
     settings = Settings(live_symbols=(BTC, "ETH/USD:USD"))

@@ -356,6 +356,21 @@ def test_a_runner_that_lost_the_lock_records_nothing(app):
     assert app.applied() == [] and app.tables() == set()
 
 
+def test_a_runner_that_lost_the_lock_to_another_runner_records_nothing(app):
+    """Whoever has the right now, it is not this run."""
+    app.write(f"CREATE TABLE a (id int); {NAP}")
+    app.set_default("app.nap_seconds = 1")
+    with ThreadPoolExecutor() as pool, psycopg.connect(app.url) as other:
+        run = pool.submit(app.refused)
+        app.wait_until(ASLEEP)
+        app.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [locking.LOCK_KEY])
+        found = run.result(20)
+
+    assert found.kind is locking.LOCK_LOST
+    assert app.tables() == set()
+
+
 def test_a_server_that_ends_the_working_session_is_a_reason_to_run_again(app):
     app.write(f"CREATE TABLE a (id int); {NAP}")
     app.set_default("app.nap_seconds = 30")

@@ -57,6 +57,14 @@ def _flatten(stage: Stage) -> None:
     stage.ask_by_hand(Ask.FLATTEN)
 
 
+def _close_by_hand(stage: Stage) -> None:
+    """Whatever the venue holds, also what no fill has told us of yet."""
+    for symbol, instrument in INSTRUMENTS.items():
+        if (held := stage.venue.book.positions.get(instrument.venue_id)) is not None:
+            side = OrderSide.SELL if held.qty > 0 else OrderSide.BUY
+            stage.venue.trade_by_hand(symbol, side, abs(held.qty))
+
+
 SCENES: dict[str, Scene] = {
     "golden path": Scene(
         says="entries, first targets, break-even stops and stops on three symbols; a hand closes and opens one",
@@ -100,6 +108,15 @@ SCENES: dict[str, Scene] = {
         reaches=("submit stop", "submit exit", "stops refused"),
         faults={"refused_stop": 1.0},
         deeds={4: _trade(BTC, OrderSide.BUY, "0.020"), 14: _trade(BTC, OrderSide.SELL, "0.020")},
+    ),
+    "overfill": Scene(
+        says="entries fill with more than was asked, told late, while our exits and a person close the position",
+        path=(0, 0, 0, 2, -2, 0, 3, -3, 0, 2, -2, 0),
+        reaches=("overfilled", "submit exit", "by hand"),
+        steps=30,
+        faults={"overfill": 1.0, "late_fill": 0.7, "refused_stop": 0.7},
+        deeds={step: _close_by_hand for step in (6, 9, 12, 16, 20, 24)},
+        symbols=(BTC, ETH),
     ),
     "flatten": Scene(
         says="a person has everything closed",
