@@ -67,8 +67,8 @@ def told(url: str | None, who: str) -> Iterator[None]:
         if url and getattr(error, "exit_code", None) != ExitCode.LEASE_HELD:
             from live.alerts import Alert
 
-            kind = "refused" if isinstance(error, Refused) else "a bug"
-            send_now(url, Alert(f"ended {who}", f"{who}: {kind}: {in_words(error)}", datetime.now(UTC), urgent=True))
+            why = "ended by" if isinstance(error, Refused) else "ended by a bug:"
+            send_now(url, Alert(f"ended {who}", f"{who} {why} {in_words(error)}", datetime.now(UTC), urgent=True))
         raise
 
 

@@ -243,9 +243,9 @@ class Difference:
         A list that is degraded lacks a position; that it shows one on the other side by mistake is less likely, and
         such a position is naked until it is believed. What an order's end has closed may linger in the positions.
         """
-        if self.is_turned or self.is_owed:
-            return TURNED
-        return timedelta(0) if abs(self.theirs) > abs(self.ours) else UNEXPLAINED
+        if abs(self.theirs) > abs(self.ours) and not self.is_turned:
+            return TURNED if self.is_owed else timedelta(0)
+        return TURNED if self.is_turned else UNEXPLAINED
 
 
 Mismatch = Mapping[str, Difference]

@@ -94,7 +94,14 @@ def _work_cards(status: Status, look: Look) -> list[str]:
     return [
         html.card("last tick", ago, status.last_action, tone=html.BAD if late else html.GOOD),
         html.card("equity", money(status.equity_quote), ", ".join(filter(None, (held, unknown)))),
+        html.card("program", status.version or "-", _schema(status)),
     ]
+
+
+def _schema(status: Status) -> str:
+    """The gates let only a fitting schema and environment through, so a worker that runs has passed them."""
+    versions = ", ".join(f"{name} {version}" for name, version in status.schema.items())
+    return f"schema {versions}; every gate passed" if versions else "every gate passed"
 
 
 def money(text: str | None) -> str:

@@ -39,6 +39,7 @@ from live.journal import PostgresJournal
 from live.model import Candle, Fill, Intent, Leg, OrderSide, OrderSpec, OrderType, Side, Target
 from live.status import Status
 from prodsafe.lease import account_scope, acquire
+from tests.processes import Start, Venue, entered_and_protected, worker_environment
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = PROJECT / ".screenshots"
@@ -313,6 +314,23 @@ def picture(browser: webdriver.Chrome, name: str) -> None:
 def overflow(browser: webdriver.Chrome) -> int:
     script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     return int(browser.execute_script(script))
+
+
+def test_a_worker_on_the_simulated_venue_is_shown_as_it_trades(
+    database_url: str, venue: Venue, start: Start, open_dashboard
+) -> None:
+    """The real thing: gates, lease, orders over HTTP, a stop that rests; every view of it."""
+    worker = start(["-m", "live.prod_live"], worker_environment(database_url, venue.url))
+    entered_and_protected(worker, venue)
+    browser = open_dashboard(database_url)
+    address = browser.current_url.split("?")[0]
+
+    assert "every position protected" in text_with(browser, "protected", "open p/l", "take long", "every gate passed")
+    for view, words in (("Orders", "working at the venue"), ("Market", "stop"), ("System", "settings")):
+        browser.get(f"{address}?view={view}")
+        text = text_with(browser, words)
+        picture(browser, f"worker-{view.lower()}")
+        assert "could not be drawn" not in text and "Traceback" not in text
 
 
 def test_a_search_finds_an_order_by_a_part_of_its_id(told, open_dashboard) -> None:

@@ -115,7 +115,7 @@ SCENES: dict[str, Scene] = {
         reaches=("overfilled", "submit exit", "by hand"),
         steps=30,
         faults={"overfill": 1.0, "late_fill": 0.7, "refused_stop": 0.7},
-        deeds={step: _close_by_hand for step in (6, 9, 12, 16, 20, 24)},
+        deeds=dict.fromkeys((6, 9, 12, 16, 20, 24), _close_by_hand),
         symbols=(BTC, ETH),
     ),
     "flatten": Scene(

@@ -544,3 +544,18 @@ def test_what_a_person_opens_after_our_stop_executed_untold_is_seen_although_the
     book.apply(corrected)
     book.apply(filled(STOP, seconds=4))
     assert book.positions["ps-abc-1-1"].exposed_qty == 1 and not book.positions["ps-abc-1-1"].is_protected
+
+
+def test_a_fill_that_is_owed_does_not_make_an_empty_list_true_any_sooner() -> None:
+    target = spec(Leg.TARGET, 3, qty=d("0.4"), limit_price=d(110))
+    shown = evidence.shown(
+        fold([*HELD, *live(target, 3)]).orders[target.client_order_id],
+        venue_order(target, filled_qty=d("0.4")),
+        at(5),
+        held_qty=d("0.6"),
+    )
+    book = fold([*HELD, *live(target, 3), *shown])
+    first = reconcile.mismatches(book, reading(seconds=10), {})
+
+    assert reconcile.confirmed(first, book, reading(seconds=69)) == []
+    assert reconcile.mismatches(book, reading([venue_position("0.6")], seconds=10), {}) == {}
