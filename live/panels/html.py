@@ -9,11 +9,11 @@ GOOD, BAD, WARN, CALM = "#1a9c5b", "#d64545", "#c98a00", "#6b7280"
 
 STYLE = """
 <style>
-.ps-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: .2rem 0 }
+.ps-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.4rem, 1fr)); gap: .7rem; margin: .2rem 0 }
 .ps-card { border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-left: 4px solid var(--tone);
            border-radius: .5rem; padding: .55rem .8rem; min-width: 0 }
 .ps-card small { display: block; opacity: .65; font-size: .75rem; letter-spacing: .03em }
-.ps-card b { display: block; font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35 }
+.ps-card b { display: block; font-size: 1.1rem; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35 }
 .ps-card span { display: block; opacity: .75; font-size: .8rem; overflow-wrap: anywhere }
 .ps-note { border-left: 4px solid var(--tone); border-radius: .3rem; padding: .55rem .9rem; margin: .5rem 0;
            background: color-mix(in srgb, var(--tone) 11%, transparent); overflow-wrap: anywhere }
@@ -23,7 +23,7 @@ STYLE = """
 .ps-table th { text-align: left; font-weight: 500; opacity: .6; white-space: nowrap }
 .ps-table th, .ps-table td { padding: .35rem .9rem .35rem 0; vertical-align: top; border: 0;
            border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) }
-.ps-table td { white-space: nowrap } .ps-table td:last-child { white-space: normal; overflow-wrap: anywhere }
+.ps-table td { white-space: nowrap } .ps-table td:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 13rem }
 .ps-table .num { text-align: right } .ps-good { color: var(--ps-good) } .ps-bad { color: var(--ps-bad) }
 .ps-h { font-size: 1rem; font-weight: 600; margin: 1rem 0 .25rem; padding: 0 }
 .ps-title { font-size: 1.45rem; font-weight: 650; margin: 0; padding: 0; overflow-wrap: anywhere }

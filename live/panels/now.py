@@ -89,7 +89,7 @@ def _work_cards(status: Status, look: Look) -> list[str]:
     tick = age_seconds(status.last_tick_at, look.now)
     late = tick is None or tick > status.tick_bound_seconds
     ago = "none" if tick is None else f"{max(tick, 0):.0f} s ago"
-    held = f"{status.open_positions} open, {status.live_orders} orders working"
+    held = f"{status.open_positions} open, orders working: {status.live_orders}"
     unknown = f"{status.unknown_orders} of unknown fate" if status.unknown_orders else ""
     return [
         html.card("last tick", ago, status.last_action, tone=html.BAD if late else html.GOOD),
