@@ -23,7 +23,8 @@ STYLE = """
 .ps-table th { text-align: left; font-weight: 500; opacity: .6; white-space: nowrap }
 .ps-table th, .ps-table td { padding: .35rem .9rem .35rem 0; vertical-align: top; border: 0;
            border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent) }
-.ps-table td { white-space: nowrap } .ps-table td:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 13rem }
+.ps-table td { white-space: nowrap }
+.ps-table td:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 13rem }
 .ps-table .num { text-align: right } .ps-good { color: var(--ps-good) } .ps-bad { color: var(--ps-bad) }
 .ps-h { font-size: 1rem; font-weight: 600; margin: 1rem 0 .25rem; padding: 0 }
 .ps-title { font-size: 1.45rem; font-weight: 650; margin: 0; padding: 0; overflow-wrap: anywhere }
