@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     limits: Limits
 
 
-WHOLE = Plan(files=100, rounds=21, applies=7, window=4.0, tries=3, limits=LIMITS)
+WHOLE = Plan(files=100, rounds=11, applies=5, window=4.0, tries=3, limits=LIMITS)
 # one round of few files judges no speed
 QUICK = Plan(10, rounds=1, applies=1, window=1.0, tries=1, limits={"stall_ours_s_max": LIMITS["stall_ours_s_max"]})
 
@@ -70,8 +70,8 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="a check in 30 s: one round, 10 files, only the stall judged"
     )
-    parser.add_argument("--rounds", type=int, help="with nothing to do, and of the lint (default 21)")
-    parser.add_argument("--applies", type=int, help="rounds of all files on empty databases (default 7)")
+    parser.add_argument("--rounds", type=int, help="with nothing to do, and of the lint (default 11)")
+    parser.add_argument("--applies", type=int, help="rounds of all files on empty databases (default 5)")
     options = parser.parse_args()
     given = {name: value for name in ("rounds", "applies") if (value := getattr(options, name)) is not None}
     plan = (QUICK if options.quick else WHOLE)._replace(**given)

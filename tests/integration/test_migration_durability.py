@@ -14,7 +14,7 @@ import pytest
 
 from prodsafe.embedded import EmbeddedPostgres
 from prodsafe.errors import DatabaseRefused
-from prodsafe.migrations import runner
+from prodsafe.migrations import apply, runner
 from tests.migrating import App
 
 LAZY = {"wal_writer_delay": "10000ms", "wal_writer_flush_after": "100MB", "bgwriter_delay": "10000ms"}
@@ -35,8 +35,11 @@ def app(tmp_path: Path, server: EmbeddedPostgres) -> App:
 
 def crash(server: EmbeddedPostgres) -> None:
     """Without a checkpoint, and without what stands in the buffers of the log."""
-    assert server.pid
-    os.kill(server.pid, signal.SIGKILL)
+    postmaster = server.pid
+    os.kill(postmaster, signal.SIGSTOP)  # it must neither notice nor replace the others
+    for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+    os.kill(postmaster, signal.SIGKILL)
     server._child.wait(10)
 
 
@@ -52,11 +55,17 @@ def crash_when(app: App, server: EmbeddedPostgres, said: str) -> None:
     server.start()
 
 
-def test_what_a_finished_run_applied_survives_a_crash_of_the_server(app, server):
+def test_what_a_finished_run_applied_survives_a_crash_of_the_server(app, server, monkeypatch):
+    """It crashes at the first moment after the run's last commit."""
     app.write(*TABLES)
+    record = apply.record_fingerprints
 
+    def record_and_crash(*arguments, **named):
+        record(*arguments, **named)
+        crash(server)
+
+    monkeypatch.setattr(apply, "record_fingerprints", record_and_crash)
     app.migrate()
-    crash(server)
     server.start()
 
     assert app.applied() == list(range(1, 9))
