@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from live.book import Book
 from live.events import PersonAsked
-from live.reconcile import Reading
+from live.reconcile import FOREIGN, Reading
 
 
 def describe(asked: PersonAsked) -> str:
@@ -21,7 +21,13 @@ def left(asked: PersonAsked, book: Book, reading: Reading | None = None) -> list
     """What of it is not flat yet, in words: in the book, and in a reading of the venue where there is one."""
     held = [each for each in book.open_positions() if asked.covers(each.symbol)]
     words = [f"{each.symbol} {each.side} {each.qty} {each.phase}" for each in held]
+    words += [f"{symbol} is frozen: {why}" for symbol, why in book.frozen.items() if _may_be_held(asked, symbol, why)]
     return [*words, *(_left_at_venue(asked, book, reading, {each.symbol for each in held}) if reading else [])]
+
+
+def _may_be_held(asked: PersonAsked, symbol: str, why: str) -> bool:
+    """A foreign position that lists have begun to lack is not believed gone before its symbol thaws."""
+    return asked.covers(symbol) and why.startswith(FOREIGN)
 
 
 def _left_at_venue(asked: PersonAsked, book: Book, reading: Reading, named: set[str]) -> Sequence[str]:

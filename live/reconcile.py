@@ -352,7 +352,9 @@ def mend_size(
         stop_price=stop,
         contract_size=instrument.contract_size,
     )
-    return Mend(f"{symbol}: adopted {_words(theirs)}, stop {stop}", (adoption,))
+    ours_now = SymbolThawed(at=at, symbol=symbol, reason="the foreign position is ours now")
+    was_frozen = book.frozen.get(symbol, "").startswith(FOREIGN)
+    return Mend(f"{symbol}: adopted {_words(theirs)}, stop {stop}", (adoption, *([ours_now] if was_frozen else [])))
 
 
 def _corrected(ours: Position, theirs: VenuePosition | None, at: datetime) -> Mend:
@@ -366,11 +368,26 @@ def _corrected(ours: Position, theirs: VenuePosition | None, at: datetime) -> Me
     return Mend(f"{ours.symbol}: size corrected: {reason}", () if known else (event,))
 
 
-def no_longer_frozen(book: Book, reading: Reading, scope_hash: str) -> dict[str, str]:
-    """Frozen symbols of which this reading no longer shows what froze them, and what is gone.
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What froze a symbol and is shown no more, and since which reading (UTC)."""
+
+    why: str
+    since: datetime
+
+
+def no_longer_frozen(book: Book, reading: Reading, scope_hash: str, before: Mapping[str, Gone]) -> dict[str, Gone]:
+    """Frozen symbols of which this reading no longer shows what froze them; what was gone already stays so since then.
 
     What a row of the journal froze is never among them: only a person knows what that row meant.
     """
+    now = {symbol: Gone(why, reading.began_at) for symbol, why in _gone(book, reading, scope_hash).items()}
+    return {
+        symbol: old if (old := before.get(symbol)) and old.why == gone.why else gone for symbol, gone in now.items()
+    }
+
+
+def _gone(book: Book, reading: Reading, scope_hash: str) -> dict[str, str]:
     found = {}
     in_our_name = {seen.symbol for seen in strangers(book, reading, scope_hash)}
     for symbol, reason in book.frozen.items():
@@ -381,9 +398,13 @@ def no_longer_frozen(book: Book, reading: Reading, scope_hash: str) -> dict[str,
     return found
 
 
-def thawed(now: Mapping[str, str], before: Mapping[str, str], at: datetime) -> list[Event]:
-    """A second reading agrees that what froze them is gone; one list alone may lack it."""
-    return [SymbolThawed(at=at, symbol=symbol, reason=why) for symbol, why in now.items() if before.get(symbol) == why]
+def thawed(gone: Mapping[str, Gone], at: datetime) -> list[Event]:
+    """Gone for as long as a size that shrank is doubted: lists that are degraded may lack it several times."""
+    return [
+        SymbolThawed(at=at, symbol=symbol, reason=each.why)
+        for symbol, each in gone.items()
+        if at - each.since >= UNEXPLAINED
+    ]
 
 
 def superseding(client_order_ids: Iterable[str | None], scope_hash: str, epoch: int) -> str | None:

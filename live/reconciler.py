@@ -12,7 +12,7 @@ from live.execution import Execution
 from live.findings import Finding, FindingKind
 from live.model import Instrument, Leg, Ticker, VenueOrder
 from live.position import Order
-from live.reconcile import ForeignPolicy, Mend, Mismatch, Reading
+from live.reconcile import ForeignPolicy, Gone, Mend, Mismatch, Reading
 from live.venue import Venue
 from prodsafe.errors import ExitCode, LeaseLost, RefusalKind
 
@@ -53,7 +53,7 @@ class Reconciler:
         self._alert = alert
         self._looks_in_vain: dict[str, int] = {}
         self._fills_owed: list[datetime] = []
-        self._no_longer_frozen: Mapping[str, str] = {}
+        self._no_longer_frozen: Mapping[str, Gone] = {}
 
     def require_latest(self, client_order_ids: Iterable[str | None]) -> None:
         """Raise LeaseLost when ids read at the venue show that another holder has acted for this account since.
@@ -102,9 +102,9 @@ class Reconciler:
         self.mismatches = differing
         for mend in reconcile.unexplained_orders(self._book, reading, self._scope_hash):
             await self._act_on(mend)
-        no_longer_frozen = reconcile.no_longer_frozen(self._book, reading, self._scope_hash)
-        await record(*reconcile.thawed(no_longer_frozen, self._no_longer_frozen, reading.began_at))
-        self._no_longer_frozen = no_longer_frozen
+        gone = reconcile.no_longer_frozen(self._book, reading, self._scope_hash, self._no_longer_frozen)
+        await record(*reconcile.thawed(gone, reading.began_at))
+        self._no_longer_frozen = gone
         self._tell(findings.findings(self._book, reading, differing, self._scope_hash))
 
     def _tell(self, found: Sequence[Finding]) -> None:

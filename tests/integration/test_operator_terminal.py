@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -27,6 +28,12 @@ SECRET = "sup3r-l0ng-s3cret-of-the-exchange"
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+def _as_at_a_keyboard() -> None:
+    """Ctrl-C reaches the child, also where these tests run in a background job, which ignores it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """One command under a terminal of so many columns. seen: everything that it wrote."""
 
@@ -42,7 +49,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches it as from a keyboard
+            preexec_fn=_as_at_a_keyboard,
         )
         os.close(slave)
 
@@ -58,9 +65,10 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
-    def end(self) -> int:
-        while self._read(30):
-            pass
+    def end(self, *, seconds: float = 30) -> int:
+        deadline = time.monotonic() + seconds
+        while self._read(seconds):
+            assert time.monotonic() < deadline, f"it goes on and on: {self.seen[-500:]!r}"
         return self._process.wait(30)
 
     def text(self) -> str:

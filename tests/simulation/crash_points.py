@@ -43,6 +43,7 @@ def effects_of(scene: str) -> list[str]:
     said = "\n".join([*stage.full_trace(), *stage.effects])
     assert not (found := broken(stage)), f"{scene} breaks rules without any crash: {found}"
     assert not (missing := [each for each in SCENES[scene].reaches if each not in said]), f"{scene} lacks {missing}"
+    assert not (wrong := [each for each in SCENES[scene].avoids if each in said]), f"{scene} tells of {wrong}"
     return stage.effects[: stage.effects_lived]
 
 

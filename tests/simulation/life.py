@@ -90,6 +90,7 @@ async def settle(stage: Stage, *, ticks: int = QUIET_TICKS) -> None:
     """No more faults and no more signals: what is owed is done now, and then nothing more is."""
     stage.say("quiet from here")
     stage.calm()
+    stage.excuse_look(10)  # nobody ticks meanwhile
     await stage.pass_(10)
     for _ in range(ticks):
         if stage.found:

@@ -180,7 +180,7 @@ def _moves_away(old: Any) -> Any:
 
 
 def _first_reading(_: Any) -> Any:
-    return lambda now, reading: list(now)
+    return lambda now, book, reading: list(now)
 
 
 def _ours_are_not_read(old: Any) -> Any:

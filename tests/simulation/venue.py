@@ -134,7 +134,10 @@ class StageVenue(PaperVenue):
             return await self._silence("the request is still on its way")
         if stage.hits("slow_request"):
             await stage.pass_(stage.rng.uniform(0.4, 1.4))
-        if stage.hits("refused") or (spec.leg is Leg.STOP and stage.hits("refused_stop")):
+        if spec.leg is Leg.STOP and stage.hits("refused_stop"):  # no excuse: an exit would be taken
+            stage.say(f"refused {spec.client_order_id}")
+            return self._refusal()
+        if stage.hits("refused"):
             stage.say(f"refused {spec.client_order_id}")
             stage.excuse_request(spec)
             return self._refusal()

@@ -103,7 +103,7 @@ def test_the_same_reading_finds_the_same_in_the_same_order() -> None:
     assert len(forward) == 4
 
 
-def test_what_froze_a_symbol_and_is_gone_for_two_readings_thaws_it_and_a_journal_row_never_does() -> None:
+def test_what_froze_a_symbol_and_is_gone_for_a_minute_thaws_it_and_a_journal_row_never_does() -> None:
     stranger = venue_order(ENTRY, client_order_id="ps-abc-9-1-e", venue_order_id="v-x")
     book = Book()
     (mend,) = reconcile.unexplained_orders(book, reading(open_orders=[stranger]), "abc")
@@ -111,13 +111,14 @@ def test_what_froze_a_symbol_and_is_gone_for_two_readings_thaws_it_and_a_journal
         book.apply(event)
     book.apply(SymbolFrozen(at=at(1), symbol="ETH/USD:USD", reason="journal row 7 does not decode: x"))
 
-    still = reconcile.no_longer_frozen(book, reading(open_orders=[stranger]), "abc")
-    gone = reconcile.no_longer_frozen(book, reading(), "abc")
+    still = reconcile.no_longer_frozen(book, reading(open_orders=[stranger]), "abc", {})
+    gone = reconcile.no_longer_frozen(book, reading(), "abc", still)
 
     assert still == {}
     assert list(gone) == [BTC]
-    assert reconcile.thawed(gone, still, at(20)) == []
-    assert [event.kind for event in reconcile.thawed(gone, gone, at(21))] == ["symbol_thawed"]
+    since = gone[BTC].since
+    assert reconcile.thawed(gone, since) == []
+    assert [event.kind for event in reconcile.thawed(gone, since + reconcile.UNEXPLAINED)] == ["symbol_thawed"]
 
 
 def test_a_person_may_answer_for_an_order_in_our_name_and_the_next_one_freezes_again() -> None:
@@ -147,7 +148,7 @@ def test_a_frozen_foreign_position_is_taken_over_only_where_a_person_wants_it_cl
     book.apply(PersonAsked(at=at(2), request_id=1, action=Ask.FLATTEN, symbol=None, reason="out", who="ann"))
 
     assert list(reconcile.mismatches(book, seen, {})) == [BTC]
-    assert [event.kind for event in reconcile.mend_size(*size).events] == ["adopted"]
+    assert [event.kind for event in reconcile.mend_size(*size).events] == ["adopted", "symbol_thawed"]
 
 
 def test_a_finding_reads_as_one_line() -> None:

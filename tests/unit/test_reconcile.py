@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -26,7 +27,7 @@ from live.events import (
 )
 from live.model import Fill, Leg, Side, VenueOrder, VenueOrderStatus, VenuePosition
 from live.position import CancelOrder, OrderStatus, Phase, PlaceOrder, Policy, due
-from live.reconcile import ForeignPolicy, Reading
+from live.reconcile import UNEXPLAINED, ForeignPolicy, Reading
 from tests.builders import (
     BTC,
     T0,
@@ -241,10 +242,23 @@ def test_or_its_symbol_is_frozen_as_settings_say_and_thaws_when_it_is_gone() -> 
     book.apply(event)
 
     assert mended(book, reading([venue_position("3")]), freeze) == (), "said once"
-    gone = reconcile.no_longer_frozen(book, reading(), "abc")
-    assert reconcile.thawed(gone, {}, at(20)) == [], "one list alone may lack it"
-    (thaw,) = reconcile.thawed(gone, gone, at(21))
+    gone = reconcile.no_longer_frozen(book, reading(), "abc", {})
+    since = gone[BTC].since
+    assert reconcile.thawed(gone, since + UNEXPLAINED - timedelta(seconds=1)) == [], "lists may lack it for a while"
+    (thaw,) = reconcile.thawed(gone, since + UNEXPLAINED)
     assert isinstance(thaw, SymbolThawed)
+
+
+def test_what_is_gone_counts_from_the_first_reading_that_lacks_it_and_anew_when_it_was_seen_between() -> None:
+    book = Book()
+    book.apply(SymbolFrozen(at=at(1), symbol=BTC, reason=f"{reconcile.FOREIGN}: long 3"))
+    first = reconcile.no_longer_frozen(book, reading(), "abc", {})
+
+    again = reconcile.no_longer_frozen(book, replace(reading(), began_at=at(900)), "abc", first)
+    seen = reconcile.no_longer_frozen(book, reading([venue_position("3")]), "abc", again)
+
+    assert again == first
+    assert seen == {}
 
 
 def test_a_position_confirmed_gone_is_corrected_to_flat() -> None:
