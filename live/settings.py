@@ -403,7 +403,7 @@ class Described:
     meaning: str
 
 
-def describe_settings(settings: Settings | None = None) -> list[Described]:
+def all_settings(settings: Settings | None = None) -> list[Described]:
     """Every setting in the order of the class; settings: whose values are told, else the defaults'."""
     settings = settings or Settings()
     described, section = [], ""
@@ -439,3 +439,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(int(value))
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """(variable, default, meaning) of each, for `prodsafe env`: the entry point that prodsafe asks."""
+    return [(each.variable, each.default, each.meaning) for each in all_settings()]

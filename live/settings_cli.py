@@ -10,7 +10,7 @@ import click
 
 from live.cli_parts import json_option, now, this_environment
 from live.screens import Column, Grid, grid_text
-from live.settings import KNOWN_SETTINGS, Described, describe_settings, guarded_limits, read_settings
+from live.settings import KNOWN_SETTINGS, Described, all_settings, guarded_limits, read_settings
 from live.terminal import show
 from prodsafe.errors import ExitCode, GateRefused
 from prodsafe.gates import Surroundings, settings_gate
@@ -45,7 +45,7 @@ def settings(as_json: bool, markdown: bool) -> int:
     read, refusals = read_settings(environment.settings)
     if refusals := [*settings_gate(KNOWN_SETTINGS).judge(environment, Surroundings()), *refusals]:
         raise GateRefused(*refusals)
-    described = describe_settings(read)
+    described = all_settings(read)
     if as_json:
         say_json([asdict(each) | {"source": source_of(each, environment.settings)} for each in described])
     else:
@@ -77,7 +77,7 @@ def page() -> str:
         "A value out of its bounds is refused (G40 in [RUNBOOK.md](../RUNBOOK.md)), and so is a name that starts with\n"
         "`LIVE_` or `RISK_` and is not here: a misspelt limit is no limit."
     )
-    return "\n\n".join([head, *(_chapter(title, each) for title, each in _sections(describe_settings())), _relations()])
+    return "\n\n".join([head, *(_chapter(title, each) for title, each in _sections(all_settings())), _relations()])
 
 
 def _sections(described: list[Described]) -> list[tuple[str, list[Described]]]:

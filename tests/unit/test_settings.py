@@ -17,7 +17,7 @@ from live.settings import (
     SECTIONS,
     Described,
     Settings,
-    describe_settings,
+    all_settings,
     guarded_limits,
     read_settings,
 )
@@ -95,7 +95,7 @@ def test_a_halt_tighter_than_what_it_guards_is_refused(values: dict[str, str]) -
 
 
 def test_every_setting_is_described() -> None:
-    described = describe_settings()
+    described = all_settings()
 
     assert {each.variable for each in described} == KNOWN_SETTINGS
     assert all(each.section and each.meaning and each.bounds for each in described)
@@ -104,13 +104,13 @@ def test_every_setting_is_described() -> None:
 
 def test_a_number_has_its_unit_in_its_name() -> None:
     """A limit whose unit has to be guessed is set wrong one day: counts are the only numbers without one."""
-    units = {each.variable: each.unit for each in describe_settings()}
+    units = {each.variable: each.unit for each in all_settings()}
     measures = [each.name.upper() for each in fields(Settings) if isinstance(each.default, Decimal | float)]
 
     assert [name for name in measures if not units[name]] == []
 
 
-@given(st.sampled_from(describe_settings()), st.text(max_size=12))
+@given(st.sampled_from(all_settings()), st.text(max_size=12))
 def test_any_text_is_a_value_within_its_bounds_or_a_refusal(described: Described, text: str) -> None:
     settings, refusals = read_settings({described.variable: text})
 
