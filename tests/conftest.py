@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+
+# A background job ignores Ctrl-C, and so do its children: the tests that send it must not depend on who started them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 SPEC_VARIABLES = {
     *("ENVIRONMENT", "DRY_RUN", "USE_STATE_MACHINE_V2", "CONFIRM_LIVE", "RUN_REAL_EXCHANGE_TESTS", "WITH_HEALTH"),
