@@ -19,7 +19,9 @@ from live.clock import Clock
 from live.events import Decided, WorkerStarted
 from live.execution import Execution
 from live.journal import Journal
+from live.meters import Meters
 from live.model import Accepted, Instrument, Intent, Leg, Side
+from live.notices import Notice
 from live.order_id import OrderId, OrderIds
 from live.position import CancelOrder
 from live.report import Identity
@@ -51,6 +53,8 @@ class Sender:
         narrate: Callable[[str], None],
         alert: Callable[[str, str], None],
         alerts_failing: Callable[[], bool],
+        tell: Callable[[Notice], None],
+        meters: Meters,
     ) -> None:
         self._pace_seconds = pace_seconds
         self._identity = identity
