@@ -21,6 +21,7 @@ from live import worker
 from live.events import CancelIntended, Event, OrderAccepted, OrderIntended, OrderRejected, OrderUnknown
 from live.order_id import parse
 from live.records import Loaded
+from live.status import Halt
 from prodsafe import lease as leases
 from prodsafe.errors import Refusal, Refused
 from prodsafe.lease import Lease, Waiting
@@ -89,6 +90,7 @@ class Observer:
         leases.acquire = self._acquiring(leases.acquire)
         journal = room.PostgresJournal
         journal.append = self._appending(journal.append)
+        journal.append_unless_halted = self._appending(journal.append_unless_halted)
         journal.load = self._loading(journal.load)
         room.LiveTrading = lambda **given: trading(**{**given, "permit": self._permitting(given["permit"])})
 
@@ -149,15 +151,17 @@ class Observer:
 
         return observed
 
-    def _appending(self, append: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def _appending(self, append: Callable[..., Awaitable[Halt | None]]) -> Callable[..., Awaitable[Halt | None]]:
         @functools.wraps(append)
-        async def observed(journal: Any, events: Sequence[Event]) -> None:
+        async def observed(journal: Any, events: Sequence[Event]) -> Halt | None:
             if any(isinstance(event, OrderAccepted | OrderRejected | OrderUnknown) for event in events):
                 self.stops.at("answered")
-            await append(journal, events)
+            if (halted := await append(journal, events)) is not None:
+                return halted
             self._asked = 0
             for event in events:
                 self._note(event)
+            return None
 
         return observed
 
