@@ -40,7 +40,7 @@ async def recorded(journal: Journal) -> AsyncIterator[None]:
         yield
     except Refused:
         raise
-    except Exception as bug:
+    except Exception as bug:  # whatever it is: it is written down and goes on its way
         from live.events import WorkerStopped
 
         with contextlib.suppress(Refused):  # a journal that is gone must not hide the bug
@@ -63,7 +63,7 @@ def told(url: str | None, who: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is: it is told and goes on its way
         if url and getattr(error, "exit_code", None) != ExitCode.LEASE_HELD:
             from live.alerts import Alert
 

@@ -41,11 +41,6 @@ WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
 ORDER BY id LIMIT %(limit)s
 """
 
-_HISTORY = """
-SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
-WHERE scope = %(scope)s AND kind <> ALL(%(leaving_out)s) AND id > %(after)s
-ORDER BY id LIMIT %(limit)s
-"""
 _SEARCH = """
 SELECT id, epoch, recorded_at, kind, symbol, payload::text FROM live.event
 WHERE scope = %(scope)s AND (%(symbol)s::text IS NULL OR symbol = %(symbol)s)
@@ -233,11 +228,10 @@ class Reader:
         self, scope: str, *, after_id: int = 0, page_rows: int = 2000, leaving_out: Sequence[str] = ()
     ) -> Iterator[Recorded]:
         """Every row of the scope after that one but of the kinds left out, oldest first, page by page: for a fold."""
-        values = {"scope": scope, "leaving_out": list(leaving_out), "limit": page_rows}
         last_id = after_id
-        while rows := self._connection.execute(_HISTORY, {**values, "after": last_id}).fetchall():
-            yield from map(_recorded, rows)
-            last_id = rows[-1][0]
+        while page := self.tail(scope, limit=page_rows, after_id=last_id, leaving_out=leaving_out):
+            yield from page
+            last_id = page[-1].id
 
     def search(
         self, scope: str, text: str, *, kinds: Sequence[str] = (), symbol: str | None = None, limit: int = 100
