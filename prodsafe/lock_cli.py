@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -14,8 +16,9 @@ from prodsafe import values
 from prodsafe.environment import Environment, read_environment
 from prodsafe.errors import DatabaseRefused, ExitCode
 from prodsafe.gates import DATABASE_GATES, evaluate_gates, look_around, require_gates, select_gates
-from prodsafe.lease_model import UNKNOWN_SCOPE, LeaseTiming
-from prodsafe.lock_view import leases_as_text, tenures_as_text
+from prodsafe.lease_model import UNKNOWN_SCOPE, LeaseTiming, account_scope, key_scope
+from prodsafe.lock_fleet import CONDITIONS, Wanted
+from prodsafe.lock_view import status_as_dict, status_as_text, tenures_as_text
 from prodsafe.migrations.options import parse_sets
 from prodsafe.output import register_secrets, run_entry, say, say_json, warn
 
@@ -40,14 +43,30 @@ def lock() -> None:
 
 
 @lock.command()
+@click.option("--all", "every", is_flag=True, help="Every scope that was ever held in this database.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(CONDITIONS), help="Only these; may be given several times."
+)
+@click.option("--match", default="", metavar="TEXT", help="Only where scope, host, user or program holds TEXT.")
 @click.option("--json", "as_json", is_flag=True, help="The same rows, or the refusal, as one JSON object.")
-def status(as_json: bool) -> int:
-    """Every scope: state, epoch, holder, since when, last beat, and the grace that a successor waits.
+def status(every: bool, states: Sequence[str], match: str, as_json: bool) -> int:
+    """Who holds which scope, since when, epoch, last beat; what needs a person comes first, counts come last.
+
+    Of an environment that names an account: that account and its API key. Otherwise every scope but those that ended
+    over a day ago. --state and --match look through all. Up to ten holders are told in full, more in a line each.
+
+    \b
+    overdue   a session holds the lock and sends no beat: frozen or cut off
+    silent    nobody holds the lock, and nobody said that sending has stopped
+    fenced    cut off by a person or by the loss of another of its scopes
+    arming    waits out a grace, or reconciles
+    active    beats, and may act
+    released  stopped cleanly
 
     A scope's first epoch is the milliseconds since 2026, so that none repeats in another database or after a failover;
     then they go up by one. Only their order means anything.
     """
-    return run_entry(lambda: _status(as_json), as_json=as_json, interrupted=ExitCode.REFUSED)
+    return run_entry(lambda: _status(every, states, match, as_json), as_json=as_json, interrupted=ExitCode.REFUSED)
 
 
 @lock.command()
@@ -76,16 +95,28 @@ def release(scope: str, force: bool, reason: str, as_json: bool) -> int:
     return run_entry(lambda: _release(scope, reason, as_json), as_json=as_json, interrupted=ExitCode.REFUSED)
 
 
-def _status(as_json: bool) -> int:
+def _status(every: bool, states: Sequence[str], match: str, as_json: bool) -> int:
     from prodsafe.lease_store import read_leases
+    from prodsafe.lock_fleet import holdings, read_sessions
 
     with _direct_connection() as conn:
-        rows, now = read_leases(conn), _database_time(conn)
+        rows, sessions = read_leases(conn), read_sessions(conn)
+    wanted = Wanted(every, states, match, own=_own_scopes(_environment()))
+    found = holdings(rows, sessions.now)
+    shown = [holding for holding in found if wanted(holding, sessions.now)]
     if as_json:
-        say_json({"leases": [row.as_dict() for row in rows]})
+        say_json(status_as_dict(shown, found, sessions))
     else:
-        say(leases_as_text(rows, now))
+        say(status_as_text(shown, found, sessions, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     return ExitCode.OK
+
+
+def _own_scopes(env: Environment) -> list[str]:
+    """What a worker in this environment would take; [] when it names no account."""
+    if env.environment is None or env.exchange_account is None:
+        return []
+    account = account_scope(env.exchange_id, env.exchange_account, env.environment)
+    return [account, *([key_scope(env.exchange_id, env.exchange_api_key)] if env.exchange_api_key else [])]
 
 
 def _history(scope: str, last: int, as_json: bool) -> int:

@@ -8,18 +8,47 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prodsafe.lease_model import LeaseRow
+from prodsafe.lock_fleet import Holding, Sessions, condition_of, count_conditions
 
 if TYPE_CHECKING:
     from prodsafe.lock_history import Tenure
 
 WIDTH = 100
+EXPLAINED = 10  # so many holders are told with all that a person on call asks next, more in a line each
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def status_as_text(shown: Sequence[Holding], every: Sequence[Holding], sessions: Sessions, width: int | None) -> str:
+    """The holders that were asked for, as they come, and a summary of them all.
+
+    width: of the terminal, which cuts the lines of a long list; None cuts nothing.
+    """
+    if not every:
+        return "no scope was ever held in this database"
+    summary = _summary(len(shown), every, sessions)
+    if not shown:
+        return f"no holder to show\n{summary}"
+    if len(shown) <= EXPLAINED:
+        return f"{leases_as_text([row for holding in shown for row in holding.rows], sessions.now)}\n{summary}"
+    lines = _table(
+        ("SCOPE", "STATE", "LAST BEAT", "FOR", "EPOCH", "HOLDER"), [_line(one, sessions.now) for one in shown]
+    )
+    return "\n".join([*(line[:width] for line in lines), summary])
+
+
+def status_as_dict(shown: Sequence[Holding], every: Sequence[Holding], sessions: Sessions) -> dict[str, object]:
+    """The same for machines: a row a scope; `holders` counts a worker once, however many scopes it holds."""
+    return {
+        "leases": [{**row.as_dict(), "condition": condition_of(row)} for holding in shown for row in holding.rows],
+        "holders": count_conditions(every),
+        "not_shown": len(every) - len(shown),
+        "standing_by": sessions.standing_by,
+        "connections": {"used": sessions.used, "max": sessions.most, "reserved": sessions.reserved},
+    }
 
 
 def leases_as_text(rows: Sequence[LeaseRow], now: datetime) -> str:
     """A line a scope, and under it what a person on call asks next. now: aware UTC, by the database's clock."""
-    if not rows:
-        return "no scope was ever held in this database"
     lines = _table(("SCOPE", "STATE", "LOCKED", "EPOCH", "LAST BEAT"), [_cells(row) for row in rows])
     blocks = ["\n".join([line, *_facts(row, now)]) for line, row in zip(lines[1:], rows, strict=True)]
     return "\n".join([lines[0], *blocks])
@@ -51,11 +80,32 @@ def holder_as_text(who: str, host: str, pid: int, version: str) -> str:
     return f"{who}@{host} pid {pid} {version}".rstrip()
 
 
+def _summary(shown: int, every: Sequence[Holding], sessions: Sessions) -> str:
+    """Holders by condition; connections beside what the server allows; and that there are more, if so."""
+    counted = ", ".join(f"{count} {condition}" for condition, count in count_conditions(every).items() if count)
+    use = f"connections: {sessions.used} of {sessions.most}, {sessions.reserved} of them reserved"
+    lines = [f"holders: {counted}; {sessions.standing_by} standing by", use]
+    hidden = len(every) - shown
+    return "\n".join([*lines, *([f"not shown: {hidden} of {len(every)} holders; --all shows them"] if hidden else [])])
+
+
+def _line(holding: Holding, now: datetime) -> tuple[str, ...]:
+    row = holding.row
+    held_for = duration_as_text((now - row.acquired_at).total_seconds())
+    holder = holder_as_text(row.who, row.host, row.pid, row.version)
+    return row.scope, holding.condition, _beat(row), held_for, str(row.epoch), holder
+
+
+def _beat(row: LeaseRow) -> str:
+    if row.beat_age_seconds is None:
+        return "-"
+    if row.beat_age_seconds < 60:
+        return f"{row.beat_age_seconds:.1f} s ago"
+    return f"{duration_as_text(row.beat_age_seconds)} ago"
+
+
 def _cells(row: LeaseRow) -> tuple[str, ...]:
-    beat = "-" if row.beat_age_seconds is None else f"{row.beat_age_seconds:.1f} s ago"
-    if row.beat_age_seconds is not None and row.beat_age_seconds >= 60:
-        beat = f"{duration_as_text(row.beat_age_seconds)} ago"
-    return row.scope, row.state, "no" if row.lock_pid is None else "yes", str(row.epoch), beat
+    return row.scope, condition_of(row), "no" if row.lock_pid is None else "yes", str(row.epoch), _beat(row)
 
 
 def _facts(row: LeaseRow, now: datetime) -> list[str]:
