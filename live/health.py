@@ -23,7 +23,7 @@ from typing import Any
 from aiohttp import web
 
 from live.health_server import HealthRefused, HealthServer
-from live.status import Status, age_seconds, as_dict, problems, ready
+from live.status import LOOP_BLOCKED, Status, age_seconds, as_dict, problems, ready
 from prodsafe.errors import DatabaseRefused, ExitCode, RefusalKind
 from prodsafe.output import mask, register_secrets, run_entry, say, say_error
 
@@ -34,7 +34,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _READ_SECONDS = 8.0
 _OURS = ("PORT=", "HEALTH_HOST=", "DATABASE_URL=")
-_LINKS = ("/health", "/ready", "/api/health", "/api/ready", "/api/metrics", "/metrics")
+_LINKS = ("/health", "/ready", "/alive", "/api/health", "/api/ready", "/api/metrics", "/metrics")
 
 
 # --- the answers ------------------------------------------------------------------------------------------------------
@@ -54,6 +54,15 @@ def ready_body(status: Status, now: datetime) -> tuple[int, dict[str, Any]]:
     if not is_ready and not reasons:
         reasons = [f"state is {status.state}, not running"]
     return 200 if is_ready else 503, {"ready": is_ready, "reasons": reasons, "state": status.state}
+
+
+def alive_body(status: Status, now: datetime) -> tuple[int, dict[str, Any]]:
+    """(HTTP status, body): 503 only for what a restart mends, a loop that stands still.
+
+    A venue or a database that is down is no reason to end a worker: it goes on by itself, a new one could not start.
+    """
+    blocked = [reason for reason in problems(status, now) if reason.startswith(f"{LOOP_BLOCKED.id} ")]
+    return 503 if blocked else 200, {"alive": not blocked, "reasons": blocked, "state": status.state}
 
 
 def _summary(status: Status, now: datetime) -> dict[str, Any]:
@@ -109,6 +118,7 @@ def make_app(read_status: ReadStatus, *, clock: Callable[[], datetime] = utc_now
             web.get("/api/health", answers.health),
             web.get("/ready", answers.ready),
             web.get("/api/ready", answers.ready),
+            web.get("/alive", answers.alive),
             web.get("/api/metrics", answers.metrics_json),
             web.get("/metrics", answers.metrics_text),
         ]
@@ -139,6 +149,10 @@ class _Answers:
 
     async def ready(self, _request: web.Request) -> web.Response:
         code, body = ready_body(await self._observe(), self._clock())
+        return _json(body, status=code)
+
+    async def alive(self, _request: web.Request) -> web.Response:
+        code, body = alive_body(await self._observe(), self._clock())
         return _json(body, status=code)
 
     async def metrics_json(self, _request: web.Request) -> web.Response:

@@ -48,9 +48,10 @@ def _start(options: argparse.Namespace) -> int:
         return 0
     with last_words.told(env.alert_webhook_url, f"worker of {env.exchange_account or 'no account'}"):
         settings = pass_worker_gates(env, force=options.force)
+        from live.systemd import Systemd
         from live.worker import run_worker
 
-        return run_worker(env, settings)
+        return run_worker(env, settings, systemd=Systemd.of(os.environ))
 
 
 def pass_worker_gates(env: Environment, *, force: bool) -> Settings:

@@ -26,6 +26,7 @@ from live.report import Identity
 from live.schema import SETS
 from live.settings import Settings
 from live.status import Status
+from live.systemd import Systemd
 from live.venue import CcxtVenue, open_venue
 from prodsafe import lease as leases
 from prodsafe.environment import Environment
@@ -37,11 +38,23 @@ from prodsafe.postgres import connect, lost_connections_refused
 
 log = logs.get_logger("worker")
 
+_READ_SECONDS = 10.0  # the longest wait for the reply to a reading request
+_LAST_ALERTS_SECONDS = 5.0
+
+
+def longest_stop_seconds(settings: Settings) -> float:
+    """From SIGTERM to the exit, where a venue or a webhook is silent; every supervisor must be more patient.
+
+    The tick under way ends with its next read, then the worker drains, tells its last alerts and releases the lease.
+    """
+    return _READ_SECONDS + settings.live_drain_seconds + _LAST_ALERTS_SECONDS + settings.live_lease_seconds
+
 
 class Board:
     """The last published status; the health server's thread reads it at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, systemd: Systemd | None = None) -> None:
+        self._systemd = systemd or Systemd()
         self.version = package_version()
         self.may_be_heard: Callable[[], bool] = lambda: False  # whether a request of ours may still reach the venue
         self._read: Callable[[], Status] = self._starting("starting")
@@ -56,6 +69,7 @@ class Board:
         """Progress of the lease. In every phase of it the worker is live but not ready: as "starting" it would answer
         503 on /health, and a rolling deploy's probe would kill it in the middle of a grace."""
         log.info("lease", state="standby", progress=waiting.as_text())
+        self._systemd.standing_by(waiting.as_text())
         self._read = self._starting("standby", waiting.as_text())
 
     def _starting(self, state: str, standby_for: str | None = None) -> Callable[[], Status]:
@@ -73,12 +87,15 @@ Until = Callable[[LiveTrading], bool]
 """Asked after each tick: whether the worker is to drain and end, though nobody told it to stop."""
 
 
-def run_worker(env: Environment, settings: Settings, *, until: Until = lambda _: False) -> int:
+def run_worker(
+    env: Environment, settings: Settings, *, until: Until = lambda _: False, systemd: Systemd | None = None
+) -> int:
     """The worker after its gates: returns 0 after a clean stop; raises what ends it otherwise (prodsafe.errors)."""
+    systemd = systemd or Systemd()
     logs.configure()
     last_words.trace_crashes()
     signal.signal(signal.SIGTERM, _interrupt)
-    board = Board()
+    board = Board(systemd)
     with _health(env, board):
         _require_schema(env)
         lease = _take_lease(env, settings, board)
@@ -87,7 +104,7 @@ def run_worker(env: Environment, settings: Settings, *, until: Until = lambda _:
         log.info("identity", **_line(identity), mode=_mode(env), symbols=settings.live_symbols)
         try:
             _require_schema(env)  # again: a contract file may have run until the lease row said what we need
-            asyncio.run(_trade(env, settings, lease, identity, board, until))
+            asyncio.run(_trade(env, settings, lease, identity, board, until, systemd))
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the release
             released = _let_go(lease, board)
@@ -152,7 +169,13 @@ def lease_timing(settings: Settings) -> LeaseTiming:
 
 
 async def _trade(
-    env: Environment, settings: Settings, lease: Lease, identity: Identity, board: Board, until: Until
+    env: Environment,
+    settings: Settings,
+    lease: Lease,
+    identity: Identity,
+    board: Board,
+    until: Until,
+    systemd: Systemd,
 ) -> None:
     """Trade until asked to stop. Whatever it ends with, `board.may_be_heard` then tells how the lease may go."""
     meters, pulse = Meters(), Pulse()
@@ -160,7 +183,8 @@ async def _trade(
     alerter.start()
     pulse.start()
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(alerter.stop)
+        await stack.enter_async_context(systemd.watching(lambda: lease.is_fresh))
+        stack.push_async_callback(alerter.stop, timeout_seconds=_LAST_ALERTS_SECONDS)
         journal = await PostgresJournal.open(  # the direct address: what a session sets leaks through a pooler
             env.lock_database_url or "",
             scope=lease.scope,
@@ -178,10 +202,20 @@ async def _trade(
             sandbox=env.exchange_sandbox,
             url=env.exchange_url,
             send_timeout_seconds=settings.live_request_timeout_seconds,
+            read_timeout_seconds=_READ_SECONDS,
             cancel_expiry_seconds=settings.live_request_expiry_seconds,
             meters=meters,
         )
         stack.push_async_callback(venue.close)
+
+        def narrate(text: str) -> None:
+            log.info("tick", action=text)
+            systemd.doing(text)
+
+        def stop() -> None:
+            systemd.stopping(longest_stop_seconds(settings))
+            trading.stop()
+
         trading = LiveTrading(
             settings=settings,
             identity=identity,
@@ -190,7 +224,7 @@ async def _trade(
             clock=SystemClock(),
             permit=lease.permit,
             lease_is_fresh=lambda: lease.is_fresh,
-            narrate=lambda text: log.info("tick", action=text),
+            narrate=narrate,
             alert=lambda key, text: alerter.alert(key, text, urgent=True),
             alerts_failing=lambda: alerter.is_failing,
             tell=lambda notice: alerter.alert(notice.key, notice.text, urgent=notice.urgent),
@@ -199,7 +233,7 @@ async def _trade(
         board.may_be_heard = lambda: trading.has_sent
         board.show(lambda: _seen(trading.status, lease, pulse))
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, trading.stop)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         await trading.boot()
         await asyncio.to_thread(lease.activate)
         gc.collect()
@@ -207,6 +241,7 @@ async def _trade(
         if waiting := await asyncio.to_thread(_unapplied, env):
             alerter.alert("migrations wait", waiting)
         log.info("trading", epoch=lease.token.epoch, symbols=settings.live_symbols)
+        systemd.trading(f"trading {', '.join(settings.live_symbols)}, epoch {lease.token.epoch}")
         async with _hints(env, settings, venue, trading):
             await trading.run(until=lambda: until(trading))
         board.may_be_heard = trading.has_undecided_orders
