@@ -14,7 +14,6 @@ from live.smc.events import Observation
 from live.smc.parameters import SmcParameters
 from live.smc.reasons import Code
 from live.smc.snapshot import SnapshotRefused
-from live.venue import Venue
 
 PUBLISH_DELAY = timedelta(seconds=1)  # a venue shows a closed bar a moment after it closed
 SAVE_EVERY = 64  # candles; those since are read again at boot, in the request that asks for the newest
@@ -40,6 +39,12 @@ class News:
     problem: str | None = None
 
 
+class CandleSource(Protocol):
+    """The part of a venue that a feed needs."""
+
+    async def candles(self, symbol: str, timeframe: timedelta, *, since: datetime) -> list[Candle]: ...
+
+
 class Memory(Protocol):
     """Where a strategy's memory outlives the process: the part of the journal that a feed needs."""
 
@@ -60,7 +65,7 @@ class Feed:
     def __init__(
         self,
         symbol: str,
-        venue: Venue,
+        venue: CandleSource,
         parameters: SmcParameters,
         *,
         warmup_candles: int,
@@ -104,7 +109,7 @@ class Feed:
                 return await self._boot(now)
             arrived = await self._closed_since(self._last.opened_at, now)
             news = await self._take(arrived.fresh)
-            return News(news.candles, news.opinions, self._problem(arrived))
+            return News(news.candles, news.opinions, trouble(self.symbol, arrived))
         except BadCandles as bad:
             return News(problem=f"{self.symbol}: {bad}")
 
@@ -118,7 +123,7 @@ class Feed:
             arrived = await self._closed_since(begin, now)
         short = None if self._last else self._short(arrived, begin)
         news = await self._take(arrived.fresh)
-        return News(news.candles, news.opinions[-1:], problem or self._problem(arrived) or short)
+        return News(news.candles, news.opinions[-1:], problem or trouble(self.symbol, arrived) or short)
 
     async def _closed_since_memory(self, begin: datetime, now: datetime) -> Arrivals:
         """What the engine has not read, having remembered what it could; everything since `begin` without a memory.
@@ -155,18 +160,7 @@ class Feed:
         return Opinion(candle, self._engine.on_candle(candle))
 
     async def _closed_since(self, since: datetime, now: datetime) -> Arrivals:
-        """What the venue tells of candles opened at `since` or later; where it leaves a hole, it is asked once more.
-
-        Raises BadCandles, VenueUnreadable.
-        """
-        read = await self._read(since, now)
-        if holes := gaps_after(self._last, newer(read, self._last)):
-            read = merge(read, await self._read(holes[0].begins_at, now))
-        return arrivals(read, self._last, now)
-
-    async def _read(self, since: datetime, now: datetime) -> list[Candle]:
-        """What the venue has published of what is closed: its clock may lag behind ours by less than the delay."""
-        return closed(await self._venue.candles(self.symbol, self._timeframe, since=since), now - PUBLISH_DELAY)
+        return await closed_since(self._venue, self.symbol, self._timeframe, since=since, last=self._last, now=now)
 
     def _short(self, arrived: Arrivals, begin: datetime) -> str | None:
         """A venue that tells less history than was asked for: a young contract, or a reply that was cut."""
@@ -177,11 +171,29 @@ class Feed:
             f"{self.symbol}: warmed up by {count} of {self._warmup_candles} candles, the first of {since:%d %b %H:%M}"
         )
 
-    def _problem(self, arrived: Arrivals) -> str | None:
-        if arrived.hole:
-            return (
-                f"{self.symbol}: {arrived.hole.missing} candles from {arrived.hole.begins_at:%d %b %H:%M} are missing"
-            )
-        if arrived.revised:
-            return f"{self.symbol}: the venue revised the candle of {arrived.revised.opened_at:%d %b %H:%M}; ours stays"
-        return None
+
+async def closed_since(
+    source: CandleSource, symbol: str, length: timedelta, *, since: datetime, last: Candle | None, now: datetime
+) -> Arrivals:
+    """What the venue tells of candles opened at `since` or later; where it leaves a hole, it is asked once more.
+
+    last: the newest candle that was read before. Raises BadCandles, VenueUnreadable.
+    """
+
+    async def read(begin: datetime) -> list[Candle]:
+        """What it has published of what is closed: its clock may lag behind ours by less than the delay."""
+        return closed(await source.candles(symbol, length, since=begin), now - PUBLISH_DELAY)
+
+    told = await read(since)
+    if holes := gaps_after(last, newer(told, last)):
+        told = merge(told, await read(holes[0].begins_at))
+    return arrivals(told, last, now)
+
+
+def trouble(symbol: str, arrived: Arrivals) -> str | None:
+    """What is wrong with a reading, for a person; None when nothing is."""
+    if arrived.hole:
+        return f"{symbol}: {arrived.hole.missing} candles from {arrived.hole.begins_at:%d %b %H:%M} are missing"
+    if arrived.revised:
+        return f"{symbol}: the venue revised the candle of {arrived.revised.opened_at:%d %b %H:%M}; ours stays"
+    return None
