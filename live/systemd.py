@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prodsafe.output import mask
 
@@ -27,6 +27,7 @@ class Systemd:
     def __init__(self, address: str | None = None, *, watchdog_seconds: float | None = None) -> None:
         self._address = None if address is None else "\0" + address[1:] if address.startswith("@") else address
         self._watchdog_seconds = watchdog_seconds
+        self._next: asyncio.TimerHandle | None = None
         self._socket = None if address is None else socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     @classmethod
@@ -54,20 +55,21 @@ class Systemd:
         """seconds: how long the stop may take; systemd waits for it where its own bound is shorter."""
         self._tell("STOPPING=1", _status("draining: no new entries"), f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
-    @contextlib.asynccontextmanager
-    async def watching(self, may_act: Callable[[], bool]) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def watching(self, may_act: Callable[[], bool]) -> Iterator[None]:
         """Inside the block systemd hears that this loop turns; nothing while it stands still, or may not act."""
-        beating = asyncio.create_task(self._beat(may_act), name="systemd")
+        if self._watchdog_seconds is not None:
+            self._beat(asyncio.get_running_loop(), may_act, self._watchdog_seconds / _BEATS)
         try:
             yield
         finally:
-            beating.cancel()
+            if self._next is not None:
+                self._next.cancel()
 
-    async def _beat(self, may_act: Callable[[], bool]) -> None:
-        while self._watchdog_seconds is not None:
-            if may_act():
-                self._tell("WATCHDOG=1")
-            await asyncio.sleep(self._watchdog_seconds / _BEATS)
+    def _beat(self, loop: asyncio.AbstractEventLoop, may_act: Callable[[], bool], pause_seconds: float) -> None:
+        if may_act():
+            self._tell("WATCHDOG=1")
+        self._next = loop.call_later(pause_seconds, self._beat, loop, may_act, pause_seconds)
 
     def _tell(self, *lines: str) -> None:
         if self._socket is None or self._address is None:

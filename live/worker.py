@@ -183,7 +183,7 @@ async def _trade(
     alerter.start()
     pulse.start()
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(systemd.watching(lambda: lease.is_fresh))
+        stack.enter_context(systemd.watching(lambda: lease.is_fresh))
         stack.push_async_callback(alerter.stop, timeout_seconds=_LAST_ALERTS_SECONDS)
         journal = await PostgresJournal.open(  # the direct address: what a session sets leaks through a pooler
             env.lock_database_url or "",

@@ -68,10 +68,10 @@ async def test_the_watchdog_is_silent_while_the_loop_stands_still(listener: tupl
     listening, address = listener
     systemd = Systemd.of({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "150000"})
 
-    async with systemd.watching(lambda: True):
+    with systemd.watching(lambda: True):
         await asyncio.sleep(0.2)
         turning = heard(listening)
-        time.sleep(0.4)  # noqa: ASYNC251 - the loop stands still here
+        time.sleep(0.4)
         still = heard(listening)
         await asyncio.sleep(0.1)
         turning_again = heard(listening)
@@ -88,7 +88,7 @@ async def test_the_watchdog_is_silent_while_the_lease_does_not_permit(listener: 
     permitted = [False]
     systemd = Systemd.of({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "60000"})
 
-    async with systemd.watching(lambda: permitted[0]):
+    with systemd.watching(lambda: permitted[0]):
         await asyncio.sleep(0.1)
         refused = heard(listening)
         permitted[0] = True
@@ -113,7 +113,7 @@ async def test_a_watchdog_that_is_not_ours_is_not_fed(
 ) -> None:
     listening, address = listener
 
-    async with Systemd.of({"NOTIFY_SOCKET": address, **environ}).watching(lambda: True):
+    with Systemd.of({"NOTIFY_SOCKET": address, **environ}).watching(lambda: True):
         await asyncio.sleep(0.1)
 
     assert heard(listening) == []
