@@ -116,7 +116,9 @@ def main() -> int:
     options = parser.parse_args()
     figures = measure(QUICK if options.quick else FULL, seed=options.seed)
     wrong = problems(figures)
-    print(json.dumps({"ok": not wrong, **{name: rounded(one) for name, one in figures.items()}, "problems": wrong}))
+    limits = {"limits": {**BELOW, **dict.fromkeys(NONE_OF, 0)}, "at_least": {"ratio_500": RATIO_500}}
+    rounded_figures = {name: rounded(one) for name, one in figures.items()}
+    print(json.dumps({"bench": "smc", "ok": not wrong, **rounded_figures, **limits, "problems": wrong}))
     return 1 if wrong else 0
 
 

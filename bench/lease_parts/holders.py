@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import psycopg
 from common.pairs import Figures, figure, spread
@@ -41,7 +41,9 @@ def measure(url: str, server_pid: int, holders: int, seconds: float) -> Figures:
     with ExitStack() as running:
         starting = [running.enter_context(_program("hold", url, first, end - first)) for first, end in pairwise(shares)]
         children = [_when_ready(child) for child in starting]
+        before = _written(url)
         alone = _window(children, server_pid, seconds)
+        written = _written(url) - before
         sessions, private_kib = _sessions(url)
         with _program("stand-by", url, 0, standbys) as waiting:
             _when_ready(waiting)
@@ -53,6 +55,10 @@ def measure(url: str, server_pid: int, holders: int, seconds: float) -> Figures:
         "holders_false_losses": max(alone["lost"], accompanied["lost"]),
         "holder_client_cpu_ms_per_s": _cpu_ms(alone["client_cpu_s"], holders * seconds),
         "holder_server_cpu_ms_per_s": _cpu_ms(alone["server_cpu_s"], holders * seconds),
+        "holder_wal_bytes_per_s": round(written.wal_bytes / (holders * seconds), 1),
+        "holder_beats_per_s": round(written.beats / (holders * seconds), 3),
+        "beats_kept_on_their_page_share": round(written.hot_beats / written.beats, 4) if written.beats else None,
+        "beat_table_kib": _beat_table_kib(url),
         "holder_connections": round(sessions / holders, 3),
         "holder_connection_private_kib": private_kib,
         "standbys": standbys,
@@ -126,6 +132,35 @@ def server_cpu_seconds(postmaster: int) -> float | None:
             elif int(fields[1]) == postmaster:
                 ticks += own
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Written(NamedTuple):
+    """What the server has written since it started; hot: without touching an index, so that no vacuum is needed."""
+
+    wal_bytes: int
+    beats: int
+    hot_beats: int
+
+    def __sub__(self, before: Written) -> Written:
+        return Written(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+def _written(url: str) -> Written:
+    """By the server's own counters, which a busy session reports once a second."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        row = conn.execute(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, n_tup_upd, n_tup_hot_upd"
+            " FROM pg_stat_user_tables WHERE relid = 'prodsafe.lease_beat'::regclass"
+        ).fetchone()
+    assert row is not None
+    return Written(*row)
+
+
+def _beat_table_kib(url: str) -> float:
+    with psycopg.connect(url, autocommit=True) as conn:
+        row = conn.execute("SELECT pg_total_relation_size('prodsafe.lease_beat')").fetchone()
+    assert row is not None
+    return row[0] / 1024
 
 
 def _sessions(url: str) -> tuple[int, float | None]:
