@@ -76,7 +76,8 @@ lock: $(BENCH_STAMP)  ## renew deploy/requirements.lock, the hash-locked pins of
 	$(BENCH_PY) -m piptools compile --quiet --generate-hashes --extra live --extra migrate --strip-extras --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o deploy/requirements.lock pyproject.toml
 
-bench: $(addprefix bench-,$(BENCHES))  ## every benchmark, side by side with its peers; bench-NAME for one
+bench: $(BENCH_STAMP)  ## every benchmark beside its peers, then docs/benchmarks.md; QUICK=1 only prints; bench-NAME for one
+	@PYTHONPATH=bench $(BENCH_PY) -m common.everything $(if $(QUICK),--quick)
 
 $(addprefix bench-,$(BENCHES)): bench-%: $(BENCH_STAMP)
 	@$(BENCH_PY) bench/$*.py
