@@ -88,8 +88,16 @@ _FENCE_REST = """
 UPDATE prodsafe.lease SET
     epoch = epoch + 1, timeline = %(timeline)s, system_id = %(system_id)s, holder = gen_random_uuid(), state = 'fenced',
     acquired_at = clock_timestamp(), reason = %(reason)s
- WHERE scope = %(scope)s
-    OR (holder = ANY(%(holders)s) AND state IN ('arming', 'active') AND scope <> ALL(%(except)s))
+ WHERE holder = ANY(%(holders)s) AND state IN ('arming', 'active') AND scope <> ALL(%(except)s)
+"""
+
+# timeline 0 is no server's, so the epoch leaps to the clock: in a dump restored into its own cluster nothing else tells
+# that later epochs were handed out.
+_FORCE = """
+UPDATE prodsafe.lease SET
+    epoch = epoch + 1, timeline = 0, system_id = %(system_id)s, holder = gen_random_uuid(), state = 'fenced',
+    acquired_at = clock_timestamp(), reason = %(reason)s
+ WHERE scope = ANY(%(scopes)s)
 """
 
 _MARK = """
@@ -283,17 +291,14 @@ def _take_scope(conn: Connection, scope: str, values: dict[str, Any]) -> int:
     return epoch
 
 
-def _fence_rest(
-    conn: Connection, server: Server, holders: list[UUID], *, keep: Sequence[str], reason: str, scope: str | None = None
-) -> None:
-    """Cut off every scope of these holders but `keep`, and `scope` itself whoever has it."""
+def _fence_rest(conn: Connection, server: Server, holders: list[UUID], *, keep: Sequence[str], reason: str) -> None:
+    """Cut off every scope of these holders but `keep`."""
     conn.execute(
         _FENCE_REST,
         {
             "timeline": server.timeline,
             "system_id": server.system_id,
             "reason": reason,
-            "scope": scope,
             "holders": holders,
             "except": list(keep),
         },
@@ -324,7 +329,8 @@ def force_release(conn: Connection, scope: str, *, reason: str) -> list[LeaseRow
                 UNKNOWN_SCOPE.because(f"no such scope; known: {known}", seen=scope, mend="prodsafe lock status")
             )
         affected = [row for row in read_leases(conn) if row.holder == before[0].holder]
-        _fence_rest(conn, identify(conn), [before[0].holder], keep=[], reason=reason, scope=scope)
+        scopes = [row.scope for row in affected]
+        conn.execute(_FORCE, {"system_id": identify(conn).system_id, "reason": reason, "scopes": scopes})
     return affected
 
 
