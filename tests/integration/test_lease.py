@@ -22,7 +22,7 @@ from prodsafe import lease_clock
 from prodsafe.errors import DatabaseRefused, LeaseHeld, LeaseLost, Refusal, SchemaNotReady
 from prodsafe.lease import Lease, LeaseTiming, Waiting, account_scope, acquire, key_scope, read_leases
 from prodsafe.lease_model import lock_key
-from prodsafe.lease_store import excludes, force_release, read_leases
+from prodsafe.lease_store import excludes, force_release
 
 ACCOUNT = account_scope("krakenfutures", "main", "prod")
 KEY = key_scope("krakenfutures", "demo-key")
