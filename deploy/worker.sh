@@ -4,23 +4,25 @@
 # of a migration, or while Python starts, would be lost, and the worker would trade until it is killed. So the shell stays
 # process 1, hands the signal on and ends with the child's exit code.
 child=
-stopped=
+stops=0
 
 stop() {
-    stopped=yes
+    stops=$((stops + 1))
     [ -z "$child" ] || kill -TERM "$child" 2>/dev/null
 }
 
 run() {
-    [ -z "$stopped" ] || exit 0
+    [ "$stops" -eq 0 ] || exit 0
     "$@" &
     child=$!
-    [ -z "$stopped" ] || kill -TERM "$child" 2>/dev/null
-    wait "$child"
-    code=$?
-    while kill -0 "$child" 2>/dev/null; do # the signal ended the wait, not the child
+    [ "$stops" -eq 0 ] || kill -TERM "$child" 2>/dev/null
+    code=127
+    seen=
+    while [ "$seen" != "$stops" ]; do # a signal ends a wait, not the child
+        seen=$stops
         wait "$child"
-        code=$?
+        said=$?
+        [ "$said" -eq 127 ] || code=$said # 127: the wait before this one was the last
     done
     child=
     return "$code"
