@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -134,6 +136,18 @@ def test_a_fence_is_of_one_scope_and_a_lost_one_stops_no_other(
             conn.execute(insert, (scope, *tokens[scope]))
 
     assert conditions(status()) == {scope: "fenced" if scope == scopes[1] else "active" for scope in scopes}
+
+
+def test_every_command_of_the_page_works_as_written(start: Callable[..., subprocess.Popen[str]]):
+    page = (Path(__file__).parents[2] / "docs" / "fleets.md").read_text()
+    commands = re.findall(r"(?m)^    (prodsafe [^#\n]*)", page)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    shell = start("bash", "-euo", "pipefail", "-c", "\n".join(commands), PATH=path)
+
+    told, complained = shell.communicate(timeout=PATIENCE_SECONDS)
+    assert (shell.returncode, complained, len(commands)) == (0, "", 5)
+    assert told.count("no scope was ever held in this database") == 3 and told.count('"connections"') == 2
 
 
 def make_fleet(conn: psycopg.Connection[Any], count: int) -> list[str]:
