@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from legacy.wiring import add_options, run_parsed
+from legacy.wiring import add_options, leave, run_parsed
 
 ENTRY = "python -m legacy.main_with_health"
 
@@ -17,4 +16,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

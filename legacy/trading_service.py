@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from legacy.messages import MarketQueue
 from live.clock import Clock
+from live.market import merge
 from live.model import Candle, Instrument, Ticker
 from live.paper import Market
 from live.paper_trading import PaperTrading
@@ -19,25 +19,26 @@ SCOPE = "legacy/paper"
 class QueuedMarket:
     """A market whose candles come by queue; prices are asked of the market itself. Implements live.paper.Market.
 
-    kept: candles remembered per symbol: all that the strategy warms up with, so that none it asks for is missing.
+    Its one reader asks ever later, so that what opened before it asks for is forgotten.
     """
 
-    def __init__(self, market: Market, inbox: MarketQueue, *, kept: int) -> None:
+    def __init__(self, market: Market, inbox: MarketQueue) -> None:
         self._market = market
         self._inbox = inbox
-        self._kept = kept
-        self._candles: dict[tuple[str, timedelta], deque[Candle]] = {}
+        self._candles: dict[tuple[str, timedelta], list[Candle]] = {}
 
     async def instruments(self) -> dict[str, Instrument]:
         return await self._market.instruments()
 
     async def candles(self, symbol: str, timeframe: timedelta, *, since: datetime) -> list[Candle]:
-        """What has come by queue so far; [] until the symbol's history has come."""
+        """What has come by queue so far, in whatever pieces; [] until the symbol's history has come."""
         while not self._inbox.empty():
             update = self._inbox.get_nowait()
-            known = self._candles.setdefault((update.symbol, update.timeframe), deque(maxlen=self._kept))
-            known.extend(update.candles)
-        return [candle for candle in self._candles.get((symbol, timeframe), ()) if candle.opened_at >= since]
+            came = (update.symbol, update.timeframe)
+            self._candles[came] = merge(self._candles.get(came, ()), update.candles)
+        wanted = [candle for candle in self._candles.get((symbol, timeframe), ()) if candle.opened_at >= since]
+        self._candles[symbol, timeframe] = wanted
+        return list(wanted)
 
     async def tickers(self, symbols: Sequence[str]) -> dict[str, Ticker]:
         return await self._market.tickers(symbols)
@@ -52,5 +53,5 @@ class TradingService(PaperTrading):
     def __init__(
         self, market: Market, inbox: MarketQueue, *, settings: Settings, clock: Clock, narrate: Callable[[str], None]
     ) -> None:
-        queued = QueuedMarket(market, inbox, kept=settings.live_warmup_candles)
+        queued = QueuedMarket(market, inbox)
         super().__init__(queued, scope=SCOPE, settings=settings, clock=clock, narrate=narrate)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 from live.market import TIMEFRAMES
 from live.paper_loop import WORKER, Build, Work, require_paper_settings, trade_on_paper
@@ -36,11 +38,17 @@ DataService -> bounded queue -> TradingService, with the worker's own strategy, 
 venue in this process and nowhere else; positions, losses and halts are forgotten when it ends.
 
 Prices: --scenario NAME if given; else the public market data of EXCHANGE_URL or EXCHANGE_ID if one is set (no key is
-used, and an unreachable one is an error); else the scenario `default`, which needs no network.
+used, and an unreachable one is an error); else the scenario `default`, which needs no network. Where a venue is read,
+DATABASE_URL may name a worker's database: the candles that it holds are history, read-only.
 
 ENVIRONMENT must be dev, test or staging. `.env`, then `.env.local` of this folder are read; the environment wins.
 LIVE_* and RISK_* are the worker's settings; HEALTH_HOST and PORT are main_with_health's.
 Exit codes: 0 stopped, 1 refused, 2 wrong usage, 6 prices unreadable at the start, 70 a bug in either service.
+
+Begin with:
+  ENVIRONMENT=dev python -m legacy.main --bar 1m
+  ENVIRONMENT=dev EXCHANGE_ID=krakenfutures python -m legacy.main_with_health      then http://127.0.0.1:8080/health
+The same loop without the old shape: `python -m live paper`. On recorded candles: `python -m live replay`.
 """
 
 
@@ -64,7 +72,15 @@ def run_parsed(entry: str, options: argparse.Namespace, *, with_health: bool = F
     return run_entry(lambda: _start(entry, options, with_health=with_health))
 
 
+def leave(code: int) -> Never:
+    """End the process; a signal that comes again while it ends does not change its exit code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
+
+
 def _start(entry: str, options: argparse.Namespace, *, with_health: bool) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # from the first word on it ends the process as Ctrl-C
     suppress_in_production(os.environ)
     load_developer_dotenv(Path.cwd(), os.environ)
     env = read_environment(os.environ)
@@ -74,24 +90,33 @@ def _start(entry: str, options: argparse.Namespace, *, with_health: bool) -> int
     if options.bar:
         settings = replace(settings, live_timeframe=options.bar)
     names_venue = env.exchange_url or os.environ.get("EXCHANGE_ID", "").strip()
+    scenario = options.scenario or (None if names_venue else "default")
     return trade_on_paper(
         env,
         settings,
-        _build(settings),
-        scenario=options.scenario or (None if names_venue else "default"),
+        _build(settings, None if scenario else env.database_url),  # no worker ever read a scenario's candles
+        scenario=scenario,
         seconds=options.seconds,
         with_health=with_health,
     )
 
 
-def _build(settings: Settings) -> Build:
+def _build(settings: Settings, database_url: str | None) -> Build:
     from legacy.data_service import DataService
+    from legacy.hydration import journal_of
     from legacy.messages import market_queue
     from legacy.trading_service import TradingService
 
     def build(market: Market, clock: Clock) -> tuple[LiveTrading, Work]:
         queue = market_queue()
-        data = DataService(market, queue, settings=settings, clock=clock, narrate=lambda text: say(f"data: {text}"))
+        data = DataService(
+            market,
+            queue,
+            settings=settings,
+            clock=clock,
+            narrate=lambda text: say(f"data: {text}"),
+            read_history=journal_of(database_url) if database_url else None,
+        )
         trading = TradingService(
             market, queue, settings=settings, clock=clock, narrate=lambda text: say(f"trading: {text}")
         )

@@ -101,14 +101,29 @@ async def _trade(
         market = _open_market(env, settings, scenario, clock)
         stack.push_async_callback(market.close)
         trading, work = build(market, clock)
+        stop = _stop_of(trading)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, trading.stop)
+            loop.add_signal_handler(number, stop)
         if seconds is not None:
-            loop.call_later(seconds, trading.stop)
+            loop.call_later(seconds, stop)
         if with_health:
             _serve_health(stack, env, lambda: trading.status)
         say(f"paper trading on {f'scenario {scenario}' if scenario else 'public prices'}: nothing is kept")
-        await work()
+        with contextlib.suppress(asyncio.CancelledError):  # by `stop` and nobody else
+            await work()
+
+
+def _stop_of(trading: LiveTrading) -> Callable[[], None]:
+    """What asks for a clean stop. A boot on paper has nothing under way: a venue that hangs in it is not waited for."""
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        trading.stop()
+        if trading.status.state in ("starting", "reconciling"):
+            task.cancel()
+
+    return stop
 
 
 def _open_market(env: Environment, settings: Settings, scenario: str | None, clock: Clock) -> Market:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from prodsafe.environment import Environment
 from prodsafe.errors import GateRefused, RefusalKind
 from prodsafe.output import say_error
@@ -12,7 +14,8 @@ _warned: set[str] = set()
 
 
 def refuse_in_production(env: Environment, *, entry: str, pointer: str) -> None:
-    """Raise GateRefused (exit 1) where ENVIRONMENT counts as production, also unset or `Production`; else warn once.
+    """Raise GateRefused (exit 1) where ENVIRONMENT counts as production, also unset or `Production`; else warn once,
+    by a line on stderr and a DeprecationWarning.
 
     entry: the deprecated command. pointer: the command to use instead.
     """
@@ -25,5 +28,21 @@ def refuse_in_production(env: Environment, *, entry: str, pointer: str) -> None:
             )
         )
     if entry not in _warned:
+        words = f"`{entry}` is deprecated, for local experiments only; production runs `{pointer}`"
+        _warn(words, pointer)
         _warned.add(entry)
-        say_error(f"warning: `{entry}` is deprecated, for local experiments only; production runs `{pointer}`")
+        say_error(f"warning: {words}")
+
+
+def _warn(words: str, pointer: str) -> None:
+    """For those who collect Python's warnings; where they are made errors, this door is closed and not a bug."""
+    try:
+        warnings.warn(words, DeprecationWarning, stacklevel=3)
+    except DeprecationWarning:
+        raise GateRefused(
+            DEPRECATED_ENTRY.because(
+                words,
+                mend=f"run `{pointer}`, or let Python's deprecation warnings be warnings",
+                seen="-W error or PYTHONWARNINGS=error",
+            )
+        ) from None

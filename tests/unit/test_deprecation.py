@@ -30,9 +30,25 @@ def test_elsewhere_each_door_warns_once(
     monkeypatch.setattr(deprecation, "_warned", set())
     env = read_environment({"ENVIRONMENT": word})
 
-    for entry in ("python -m legacy.main", "python -m legacy.main", "python -m legacy.run live"):
-        refuse_in_production(env, entry=entry, pointer="python -m live.prod_live")
+    with pytest.warns(DeprecationWarning) as collected:
+        for entry in ("python -m legacy.main", "python -m legacy.main", "python -m legacy.run live"):
+            refuse_in_production(env, entry=entry, pointer="python -m live.prod_live")
 
-    warnings = capsys.readouterr().err.splitlines()
-    assert len(warnings) == 2
-    assert all("deprecated" in line and "python -m live.prod_live" in line for line in warnings)
+    lines = capsys.readouterr().err.splitlines()
+    said = [f"warning: {each.message}" for each in collected]
+    assert said == lines
+    assert len(lines) == 2
+    assert all("deprecated" in line and "python -m live.prod_live" in line for line in lines)
+    assert {each.filename for each in collected} == {__file__}, "it points at who opened the door"
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_where_deprecations_are_errors_the_door_is_closed_and_that_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deprecation, "_warned", set())
+
+    for _ in range(2):
+        with pytest.raises(GateRefused) as refused:
+            refuse_in_production(read_environment({"ENVIRONMENT": "dev"}), entry="old", pointer="python -m new")
+
+        assert (refused.value.exit_code, refused.value.refusals[0].id) == (ExitCode.REFUSED, "D01")
+        assert "python -m new" in refused.value.refusals[0].mend

@@ -49,11 +49,12 @@ class HandClock:
 
 
 class Exchange(ScenarioMarket):
-    """The default scenario, with bad days: symbols whose candles raise, and a price moved away by some per cent."""
+    """The default scenario with bad days: symbols that raise, candles hidden, a price moved by some per cent."""
 
     def __init__(self, clock: HandClock | SystemClock) -> None:
         super().__init__(make_scenario("default", seed=1, began_at=clock.now(), bar=MINUTE), clock=clock)
         self.failing: dict[str, Exception] = {}
+        self.hidden: set[tuple[str, datetime]] = set()
         self.moved_pct = Decimal(0)
         self.candle_reads = 0
 
@@ -61,7 +62,8 @@ class Exchange(ScenarioMarket):
         self.candle_reads += 1
         if symbol in self.failing:
             raise self.failing[symbol]
-        return await super().candles(symbol, timeframe, since=since)
+        told = await super().candles(symbol, timeframe, since=since)
+        return [candle for candle in told if (symbol, candle.opened_at) not in self.hidden]
 
     async def tickers(self, symbols: Sequence[str]) -> dict[str, Ticker]:
         found = await super().tickers(symbols)
@@ -199,12 +201,126 @@ async def test_a_bug_in_the_data_service_is_not_swallowed() -> None:
         await loop.data.run()
 
 
+async def test_after_an_outage_every_candle_that_closed_is_sent() -> None:
+    """The old polling asked for the last three: what an outage hid before them was lost until the next gap fill."""
+    loop = Loop()
+    await loop.data.look()
+    history = sent(loop.queue)
+    loop.exchange.failing[BTC] = unreadable()
+
+    for _ in range(60):
+        loop.clock.advance(minutes=1)
+        await loop.data.look()
+    sent(loop.queue)
+    loop.exchange.failing.clear()
+    await loop.data.look()
+    (after,) = sent(loop.queue)
+
+    assert (after.symbol, len(after.candles)) == (BTC, 60)
+    assert gaps([*history[0].candles, *after.candles]) == []
+
+
+async def test_an_outage_is_said_once_and_not_at_every_look() -> None:
+    """I29: twelve thousand lines of noise a day."""
+    loop = Loop()
+    loop.exchange.failing[BTC] = unreadable()
+
+    for _ in range(50):
+        await loop.data.look()
+        loop.clock.advance(seconds=5)
+    loop.exchange.failing.clear()
+    await loop.data.look()
+    loop.exchange.failing[BTC] = unreadable()
+    loop.clock.advance(minutes=2)
+    await loop.data.look()
+
+    said = [line for line in loop.said if BTC in line]
+    assert ["unreadable" in line for line in said] == [True, False, True]
+    assert "asked again at each look" in said[0]
+
+
+async def test_a_hole_is_asked_for_at_each_look_while_the_worker_would_wait_for_it_and_then_left() -> None:
+    """The old service filled holes every 600 s, behind decisions that had long been made on them."""
+    loop = Loop()
+    await loop.data.look()
+    (history, _) = sent(loop.queue)
+    hole = history.candles[-1].closed_at
+    loop.exchange.hidden.add((BTC, hole))
+    loop.clock.advance(minutes=2)
+
+    asked = loop.exchange.candle_reads
+    await loop.data.look()
+    waiting = [update.symbol for update in sent(loop.queue)]
+    for _ in range(3):
+        loop.clock.advance(seconds=5)
+        await loop.data.look()
+    asked = loop.exchange.candle_reads - asked
+    loop.clock.advance(minutes=1)
+    await loop.data.look()
+    (left, _) = sent(loop.queue)
+
+    assert waiting == [ETH]
+    assert asked == 2 * 4 + 1  # each time at once again, as the worker's feed does; and ETH once
+    assert [candle.opened_at for candle in left.candles] == [hole + MINUTE, hole + 2 * MINUTE]
+    assert any("1 candle in between exist nowhere" in line for line in loop.said)
+    assert sum("are missing" in line for line in loop.said) == 1
+
+
+async def test_a_hole_that_is_filled_in_time_delays_its_candles_and_loses_none() -> None:
+    loop = Loop()
+    await loop.data.look()
+    (history, _) = sent(loop.queue)
+    hole = history.candles[-1].closed_at
+    loop.exchange.hidden.add((BTC, hole))
+    loop.clock.advance(minutes=2)
+    await loop.data.look()
+    sent(loop.queue)
+
+    loop.exchange.hidden.clear()
+    await loop.data.look()
+    (update,) = sent(loop.queue)
+
+    assert [candle.opened_at for candle in update.candles] == [hole, hole + MINUTE]
+
+
+async def test_while_there_is_no_room_the_market_is_not_even_asked() -> None:
+    loop = Loop()
+    for _ in range(QUEUE_SIZE):
+        loop.queue.put_nowait(MarketUpdate("other", MINUTE, ()))
+
+    for _ in range(20):
+        await loop.data.look()
+
+    assert loop.exchange.candle_reads == 0
+    assert sum("queue full" in line for line in loop.said) == 1
+
+
+async def test_a_full_queue_does_not_hold_up_the_end() -> None:
+    """The old polling hung in its queue when it was told to stop."""
+    exchange, data, trading = services(room=1)
+
+    async def deaf() -> None:
+        await asyncio.sleep(3600)
+
+    trading.tick = deaf  # type: ignore[method-assign]
+    task = asyncio.create_task(run_services(data, trading))
+    async with asyncio.timeout(5):
+        while exchange.candle_reads < 1:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 # --- the queue's other end
 
 
 async def test_candles_come_from_the_queue_and_nowhere_else() -> None:
     loop = Loop()
-    market = QueuedMarket(loop.exchange, loop.queue, kept=1000)
+    market = QueuedMarket(loop.exchange, loop.queue)
     since = loop.clock.now() - timedelta(hours=1)
 
     before = await market.candles(BTC, MINUTE, since=since)
@@ -216,21 +332,20 @@ async def test_candles_come_from_the_queue_and_nowhere_else() -> None:
     assert await market.candles(BTC, timedelta(hours=1), since=since) == []
 
 
-async def test_what_is_kept_is_bounded_by_the_strategys_own_warm_up_and_never_short_of_it() -> None:
-    """The old cache kept 200 bars and computed an EMA of 200 from them."""
+async def test_what_is_kept_is_bounded_by_what_was_not_read_yet_and_never_short_of_it() -> None:
+    """The old cache kept 200 bars whatever was asked, and computed an EMA of 200 from them. I58: memory is bounded."""
     loop = Loop()
-    market = QueuedMarket(loop.exchange, loop.queue, kept=1000)
-    long_ago = loop.clock.now() - timedelta(days=30)
-
-    kept = []
+    market = QueuedMarket(loop.exchange, loop.queue)
+    since, kept = loop.clock.now() - timedelta(days=30), []
     for _ in range(3):
         await loop.data.look()
-        kept.append(await market.candles(BTC, MINUTE, since=long_ago))
-        loop.clock.advance(minutes=10)
+        kept.append(await market.candles(BTC, MINUTE, since=since))
+        since = kept[-1][-1].opened_at
+        loop.clock.advance(hours=30)
 
-    assert [len(each) for each in kept] == [1000, 1000, 1000]
-    assert gaps(kept[-1]) == []
-    assert kept[-1][-1].opened_at == kept[0][-1].opened_at + timedelta(minutes=20)
+    assert [len(each) for each in kept] == [1000, 1 + 1800, 1 + 1800], "more than any cache was told to keep"
+    assert [gaps(each) for each in kept] == [[], [], []]
+    assert sum(map(len, market._candles.values())) == 1801 + 1000 + 2 * 1800  # the other symbol is still to be read
 
 
 # --- the trading service
@@ -302,8 +417,8 @@ async def test_an_outage_of_the_market_stops_nothing_and_is_said() -> None:
 # --- both together
 
 
-def services() -> tuple[Exchange, DataService, TradingService]:
-    clock, queue = SystemClock(), market_queue()
+def services(room: int = QUEUE_SIZE) -> tuple[Exchange, DataService, TradingService]:
+    clock, queue = SystemClock(), MarketQueue(room)
     exchange = Exchange(clock)
     data = DataService(exchange, queue, settings=HASTY, clock=clock, narrate=ignore)
     return exchange, data, TradingService(exchange, queue, settings=HASTY, clock=clock, narrate=ignore)
@@ -319,6 +434,37 @@ async def test_a_clean_stop_of_trading_ends_the_polling_too() -> None:
     assert trading.status.state == "stopped"
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert exchange.candle_reads >= 2
+
+
+async def test_a_halted_loop_still_stops_at_once() -> None:
+    """The old one slept for a minute at a time while its kill switch was on, and heard nothing."""
+    _, data, trading = services()
+    running = asyncio.create_task(run_services(data, trading))
+    async with asyncio.timeout(5):
+        while trading.status.state != "running":
+            await asyncio.sleep(0.01)
+        await trading._memory.halt("a person's word", by="test")
+        while not trading.status.halted:
+            await asyncio.sleep(0.01)
+        trading.stop()
+        await running
+
+    assert (trading.status.state, trading.status.halted) == ("stopped", True)
+
+
+def test_a_bug_while_hydrating_ends_both_with_70(capsys: pytest.CaptureFixture[str]) -> None:
+    """The old hydration was a task that nobody kept: its crash was never seen, and trading went on without history."""
+
+    async def broken() -> None:
+        async def reads(*_: object) -> dict[str, list[Candle]]:
+            raise ZeroDivisionError("a bug in the hydration")
+
+        _, data, trading = services()
+        data._read_history = reads
+        await run_services(data, trading)
+
+    assert run_entry(lambda: asyncio.run(broken()) or 0) == ExitCode.BUG
+    assert "a bug in the hydration" in capsys.readouterr().err
 
 
 def test_a_bug_in_the_data_service_ends_trading_and_the_process_with_70(capsys: pytest.CaptureFixture[str]) -> None:
