@@ -6,10 +6,11 @@ expiry that the venue enforces, and a lost reply is answered by a look-up, never
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from live.book import Book
 from live.clock import Clock
@@ -44,8 +45,9 @@ from live.model import (
 from live.order_id import OrderId, OrderIds
 from live.position import CancelOrder, Command, IllegalTransition, Order, PlaceOrder, Policy, due, peaked
 from live.status import HaltCause
-from live.venue import DeadManSwitched, Permit, Venue
+from live.venue import DeadManSwitched, Permit, SignsAhead, Venue
 
+T = TypeVar("T")
 ROUNDS = 8  # a position's commands come to rest in two or three rounds; more means that they feed themselves
 
 
@@ -68,6 +70,7 @@ class Execution:
     ) -> None:
         self._journal = journal
         self._venue = venue
+        self._signer = venue if isinstance(venue, SignsAhead) else None
         self._book = book
         self._clock = clock
         self._permit = permit
@@ -122,7 +125,8 @@ class Execution:
             IntentApproved(at=now, intent=intent),
             OrderIntended(at=now, spec=spec, expires_at=expires_at),
         )
-        if latch := await self._journal.append_unless_halted([decision, approved, intended]):
+        committed = self._journal.append_unless_halted([decision, approved, intended])
+        if latch := await self._while_signing(spec, expires_at, committed):
             return Denied(intent.symbol, "halted", latch.reason or "the halt latch is set")
         await self._fold(decision, approved, intended)
         return await self._send(spec, expires_at)
@@ -188,8 +192,17 @@ class Execution:
 
     async def _submit(self, spec: OrderSpec) -> SubmitOutcome:
         expires_at = self._clock.now() + self._request_expiry
-        await self.record(OrderIntended(at=self._clock.now(), spec=spec, expires_at=expires_at))
+        intended = OrderIntended(at=self._clock.now(), spec=spec, expires_at=expires_at)
+        await self._while_signing(spec, expires_at, self._journal.append([intended]))
+        await self._fold(intended)
         return await self._send(spec, expires_at)
+
+    async def _while_signing(self, spec: OrderSpec, expires_at: datetime, committed: Awaitable[T]) -> T:
+        """What `committed` gives; while the store commits, the order's request is signed, and waits for `_send`."""
+        if self._signer is not None:
+            await asyncio.sleep(0)  # the statement is on its way to the server first
+            await self._signer.sign_ahead(spec, expires_at=expires_at)
+        return await committed
 
     async def _send(self, spec: OrderSpec, expires_at: datetime) -> SubmitOutcome:
         """Once, with the permit asked right before the socket; what became of it is the next fact."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import chain, count
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -29,7 +32,6 @@ from live.records import (
     JournalConflict,
     Loaded,
     Row,
-    as_json,
     check_repeated_fill,
     read_row,
     row_of,
@@ -59,14 +61,14 @@ class Journal(Protocol):
     not answer; after either the worker must send nothing more.
     """
 
-    async def append(self, events: Sequence[Event]) -> None:
+    def append(self, events: Sequence[Event]) -> Awaitable[None]:
         """Commit all of them, in order, or none. A fill that is known already is dropped.
 
         Raises JournalConflict for a client order id intended before, or another fill under a known id.
         """
         ...
 
-    async def append_unless_halted(self, events: Sequence[Event]) -> Halt | None:
+    def append_unless_halted(self, events: Sequence[Event]) -> Awaitable[Halt | None]:
         """As append, for an entry: while the latch is set nothing is written, and the latch is the answer.
 
         Look and writing are one statement, so that no halt fits between them.
@@ -119,23 +121,30 @@ def fenced(scope: str, epoch: int) -> LeaseLost:
 # InternalError: among them "read-only transaction" after a failover that left this connection on a replica.
 _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
-_APPEND = """
-INSERT INTO live.event AS known (scope, epoch, holder, kind, symbol, client_order_id, fill_id, at, payload)
-SELECT %(scope)s, %(epoch)s, %(holder)s,
-       new.kind, new.symbol, new.client_order_id, new.fill_id, new.at, new.payload
-FROM ROWS FROM (json_to_recordset(%(rows)s::json) AS (
-         kind text, symbol text, client_order_id text, fill_id text, at timestamptz, payload jsonb
-     )) WITH ORDINALITY AS new (kind, symbol, client_order_id, fill_id, at, payload, place)
-ORDER BY new.place
+_COLUMNS = {
+    "kind": "text",
+    "symbol": "text",
+    "client_order_id": "text",
+    "fill_id": "text",
+    "at": "timestamptz",
+    "payload": "jsonb",
+}
+_values_of = attrgetter(*_COLUMNS)  # of a Row
+_NOT_HALTED = "NOT coalesce((SELECT halted FROM live.halt_event WHERE scope = $1 ORDER BY id DESC LIMIT 1), false)"
+
+
+@cache
+def _insert(row_count: int, where: str) -> str:
+    """The statement that appends so many rows. Its parameters: scope, epoch, holder, then each row's columns."""
+    numbers = count(4)
+    rows = [", ".join(f"${next(numbers)}::{kind}" for kind in _COLUMNS.values()) for _ in range(row_count)]
+    return f"""
+INSERT INTO live.event AS known (scope, epoch, holder, {", ".join(_COLUMNS)})
+SELECT $1::text, $2::bigint, $3::uuid, new.* FROM (VALUES ({"), (".join(rows)})) AS new WHERE {where}
 ON CONFLICT (scope, fill_id) WHERE fill_id IS NOT NULL
 DO UPDATE SET kind = known.kind WHERE live.check_repeated_fill(known, excluded)
-"""
+"""  # noqa: S608 - made of this file's words and of numbers
 
-_APPEND_UNLESS_HALTED = _APPEND.replace(
-    "ORDER BY new.place",
-    """WHERE NOT coalesce((SELECT halted FROM live.halt_event WHERE scope = %(scope)s ORDER BY id DESC LIMIT 1), false)
-ORDER BY new.place""",
-)
 
 _SAVE_STATUS = """
 INSERT INTO live.worker_status (scope, epoch, holder, payload) VALUES (%s, %s, %s, %s)
@@ -165,9 +174,11 @@ SELECT payload FROM live.engine_snapshot WHERE scope = %s AND symbol = %s AND ti
 
 
 class PostgresJournal:
-    """One connection on one thread of its own. Each append is one statement: one transaction, one round trip.
+    """One connection. Each append is one statement: one transaction, one round trip.
 
-    A cancelled task does not cancel its statement: the thread finishes it, and the next call waits its turn.
+    Appends are sent by the loop itself, so that between a decision and its order no thread has to wake up, and the loop
+    is free while the server commits; all else runs on a thread. One after the other, and a cancelled task does not
+    cancel its statement: that is finished, and the next call waits its turn.
     """
 
     def __init__(
@@ -180,11 +191,14 @@ class PostgresJournal:
         meters: Meters | None = None,
     ) -> None:
         self._connection = connection
+        self._appends: psycopg.AsyncConnection[Any] = psycopg.AsyncConnection(connection.pgconn)  # of the same session
+        # Planned once: no pooler is between, and no append has a result that an expand file would change.
+        connection.prepare_threshold, self._appends.prepare_threshold = None, 0
+        self._cursor: psycopg.AsyncRawCursor[Any] | None = None
         self._meters = meters or Meters()
-        # Planned once: no pooler is between, and no query here has a result that an expand file would change.
-        connection.prepare_threshold = 0
         self._scope, self._epoch, self._holder = scope, epoch, holder
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._turn = asyncio.Lock()
         self._broken: Refused | None = None
 
     @classmethod
@@ -199,27 +213,35 @@ class PostgresJournal:
         )
         return cls(connection, scope=scope, epoch=epoch, holder=holder, meters=meters)
 
-    async def append(self, events: Sequence[Event]) -> None:
-        rows = [row_of(event) for event in without_repeats(events)]
-        if rows:
-            began = time.perf_counter()
-            await self._run(lambda: self._append(rows))
-            self._meters.observe("journal_commit_seconds", time.perf_counter() - began)
+    def append(self, events: Sequence[Event]) -> Awaitable[None]:
+        """Begins at once: the statement is on its way after one turn of the loop, whatever is done meanwhile."""
+        return self._alone(lambda: self._appended(events))
 
-    def _append(self, rows: list[Row]) -> None:
-        self._connection.execute(_APPEND, self._values(rows))
+    def append_unless_halted(self, events: Sequence[Event]) -> Awaitable[Halt | None]:
+        """Begins at once, too."""
+        return self._alone(lambda: self._appended_unless_halted(events))
 
-    async def append_unless_halted(self, events: Sequence[Event]) -> Halt | None:
-        rows = [row_of(event) for event in without_repeats(events)]
-        return await self._run(lambda: self._append_unless_halted(rows))
+    async def _appended(self, events: Sequence[Event]) -> None:
+        await self._inserted(events, where="true")
 
-    def _append_unless_halted(self, rows: list[Row]) -> Halt | None:
-        if self._connection.execute(_APPEND_UNLESS_HALTED, self._values(rows)).rowcount:
+    async def _appended_unless_halted(self, events: Sequence[Event]) -> Halt | None:
+        if await self._inserted(events, where=_NOT_HALTED):
             return None
-        return latches.read(self._connection, self._scope)
+        return await self._on_thread(lambda: latches.read(self._connection, self._scope))
 
-    def _values(self, rows: list[Row]) -> dict[str, Any]:
-        return {"scope": self._scope, "epoch": self._epoch, "holder": self._holder, "rows": as_json(rows)}
+    async def _inserted(self, events: Sequence[Event], *, where: str) -> int:
+        """How many rows were committed."""
+        rows = [row_of(event) for event in without_repeats(events)]
+        if not rows:
+            return 0
+        began = time.perf_counter()
+        if self._cursor is None:
+            await self._appends.set_autocommit(True)
+            self._cursor = psycopg.AsyncRawCursor(self._appends)
+        values = [self._scope, self._epoch, self._holder, *chain.from_iterable(map(_values_of, rows))]
+        await self._cursor.execute(_insert(len(rows), where), values)
+        self._meters.observe("journal_commit_seconds", time.perf_counter() - began)
+        return self._cursor.rowcount
 
     async def load(self) -> Loaded:
         return await self._run(lambda: sort_out(read_row(*row) for row in rows_to_fold(self._connection, self._scope)))
@@ -263,28 +285,36 @@ class PostgresJournal:
         return None if row is None else row[0]
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        async with self._turn:
+            await self._on_thread(self._connection.close)
         self._thread.shutdown(wait=False)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
+    def _run(self, work: Callable[[], T]) -> Awaitable[T]:
+        return self._alone(lambda: self._on_thread(work))
 
-    def _translated(self, work: Callable[[], T]) -> T:
-        """Run on the journal's thread; PostgreSQL's errors become the runtime's words."""
-        if self._broken is not None:
-            raise self._broken
-        try:
-            return work()
-        except psycopg.errors.UniqueViolation as error:
-            raise JournalConflict(error.diag.message_primary or str(error)) from error
-        except psycopg.Error as error:
-            if error.sqlstate == _FENCED_SQLSTATE:
-                self._broken = fenced(self._scope, self._epoch)
-            elif isinstance(error, _OUTAGES):
-                self._broken = unavailable(error)
-            else:
-                raise
-            raise self._broken from error
+    def _on_thread(self, work: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _alone(self, work: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        return asyncio.shield(asyncio.ensure_future(self._translated(work)))
+
+    async def _translated(self, work: Callable[[], Awaitable[T]]) -> T:
+        """PostgreSQL's errors become the runtime's words."""
+        async with self._turn:
+            if self._broken is not None:
+                raise self._broken
+            try:
+                return await work()
+            except psycopg.errors.UniqueViolation as error:
+                raise JournalConflict(error.diag.message_primary or str(error)) from error
+            except psycopg.Error as error:
+                if error.sqlstate == _FENCED_SQLSTATE:
+                    self._broken = fenced(self._scope, self._epoch)
+                elif isinstance(error, _OUTAGES):
+                    self._broken = unavailable(error)
+                else:
+                    raise
+                raise self._broken from error
 
 
 # --- in memory, for simulation --------------------------------------------------------------------

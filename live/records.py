@@ -6,7 +6,6 @@ id is a bug.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,22 +58,6 @@ def row_of(event: Event) -> Row:
         at=event.at,
         payload=encode(event).replace("\\u0000", "\\ufffd"),  # jsonb takes no NUL; a venue's text may hold one
     )
-
-
-def as_json(rows: Iterable[Row]) -> str:
-    """The rows as one JSON array of objects, their payloads inside as they are: one parameter of one statement."""
-    return f"[{','.join(map(_row_as_json, rows))}]"
-
-
-def _row_as_json(row: Row) -> str:
-    columns = {
-        "kind": row.kind,
-        "symbol": row.symbol,
-        "client_order_id": row.client_order_id,
-        "fill_id": row.fill_id,
-        "at": row.at.isoformat(),
-    }
-    return f'{json.dumps(columns)[:-1]}, "payload": {row.payload}}}'
 
 
 def read_row(row_id: int, kind: str, symbol: str | None, payload: str) -> Event | Quarantined:

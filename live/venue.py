@@ -24,9 +24,9 @@ from live.model import (
     VenueOrder,
     VenuePosition,
 )
-from live.outcome import Reply, is_traded, read_cancel, read_submit
+from live.outcome import NoReply, Reply, is_traded, read_cancel, read_submit
 from live.reads import CcxtReads, KrakenFuturesReads
-from live.wire import NotSent, Request, Wire, open_wire
+from live.wire import NotSent, Request, Wire, asking, open_wire
 from prodsafe.errors import GateRefused, RefusalKind, VenueUnreadable
 
 NO_OUTCOME_TABLE = RefusalKind("V02", "venue-without-outcome-table")
@@ -80,6 +80,15 @@ class DeadManSwitched(Protocol):
         ...
 
 
+@runtime_checkable
+class SignsAhead(Protocol):
+    """A venue whose requests take a while to sign, which can be done before they may be sent."""
+
+    async def sign_ahead(self, spec: OrderSpec, *, expires_at: datetime) -> None:
+        """Make the request ready that `submit` of the same order and expiry will send. Sends and reads nothing."""
+        ...
+
+
 _PROTECTIVE_LEGS = frozenset({Leg.STOP, Leg.EXIT})
 
 
@@ -101,6 +110,11 @@ class KrakenFuturesVenue(KrakenFuturesReads, CcxtVenue):
     def __init__(self, wire: Wire, *, clock: Clock, cancel_expiry: timedelta) -> None:
         super().__init__(wire, clock=clock)
         self._cancel_expiry = cancel_expiry
+        self._signed_ahead: tuple[OrderSpec, datetime, Request | NoReply] | None = None
+
+    async def sign_ahead(self, spec: OrderSpec, *, expires_at: datetime) -> None:
+        if order_form.problem(spec) is None and spec.symbol in self._venue_ids:
+            self._signed_ahead = spec, expires_at, await self._sign(spec, expires_at)
 
     async def submit(self, spec: OrderSpec, *, expires_at: datetime, permit: Permit) -> SubmitOutcome:
         """Rejected "local": refused here and would be again. Rejected "not-sent": no byte left, later it may pass.
@@ -115,42 +129,56 @@ class KrakenFuturesVenue(KrakenFuturesReads, CcxtVenue):
             return Rejected("not-sent", f"instruments unreadable: {refused.refusals[0].cause}")
         if spec.symbol not in self._venue_ids:
             return Rejected("local", f"the venue lists no perpetual {spec.symbol}")
-        there = self._in_venue_time(expires_at)
-        wanted = order_form.send_query(spec, self._venue_ids[spec.symbol], there)
-        symbol, kind, side, amount, price, params = order_form.ccxt_arguments(spec, there)
-        reply = await self._wire.send(
-            lambda x: x.create_order(symbol, kind, side, amount, price, params),
-            check=_exactly("/sendorder", wanted),
+        reply = await self._send(
+            self._taken(spec, expires_at) or await self._sign(spec, expires_at),
+            "sendorder",
             before_write=self._last_word(expires_at, permit),
             lane=Lane.PROTECTIVE if spec.leg in _PROTECTIVE_LEGS else Lane.ORDINARY,
-            charge=KRAKEN_FUTURES_CHARGES["sendorder"],
         )
         return read_submit(self.exchange_id, reply, client_order_id=spec.client_order_id)
+
+    def _taken(self, spec: OrderSpec, expires_at: datetime) -> Request | NoReply | None:
+        """What was signed ahead for just this order and expiry; it serves once."""
+        ahead, self._signed_ahead = self._signed_ahead, None
+        return ahead[2] if ahead is not None and ahead[:2] == (spec, expires_at) else None
+
+    async def _sign(self, spec: OrderSpec, expires_at: datetime) -> Request | NoReply:
+        there = self._in_venue_time(expires_at)
+        wanted = order_form.send_query(spec, self._venue_ids[spec.symbol], there)
+        arguments = order_form.ccxt_arguments(spec, there)
+        return await self._wire.sign(asking("create_order", *arguments), check=_exactly("/sendorder", wanted))
 
     async def cancel(self, spec: OrderSpec, venue_order_id: str | None, *, permit: Permit) -> CancelOutcome:
         """By the venue's id, or by ours where it is None. Gone.reason: "filled" or "notFound", the venue's word."""
         expires_at = self._clock.now() + self._cancel_expiry
         query = order_form.cancel_query(spec.client_order_id, venue_order_id, self._in_venue_time(expires_at))
-        reply = await self._wire.send(
-            lambda x: x.privatePostCancelorder(query),
-            check=_exactly("/cancelorder", query),
+        reply = await self._send(
+            await self._wire.sign(asking("privatePostCancelorder", query), check=_exactly("/cancelorder", query)),
+            "cancelorder",
             before_write=self._last_word(expires_at, permit),
-            lane=Lane.PROTECTIVE,
-            charge=KRAKEN_FUTURES_CHARGES["cancelorder"],
         )
         return read_cancel(self.exchange_id, reply, client_order_id=spec.client_order_id, venue_order_id=venue_order_id)
 
     async def set_dead_man(self, seconds: int, *, permit: Permit) -> bool:
         """In whole seconds, as the venue takes them: ccxt's own call cuts milliseconds down to a disarming (trap 2)."""
-        query = {"timeout": str(seconds)}
-        reply = await self._wire.send(
-            lambda x: x.privatePostCancelallordersafter(query),
-            check=_exactly("/cancelallordersafter", query),
-            before_write=permit,
-            lane=Lane.PROTECTIVE,
-            charge=KRAKEN_FUTURES_CHARGES["cancelallordersafter"],
+        query, path = {"timeout": str(seconds)}, "cancelallordersafter"
+        signed = await self._wire.sign(
+            asking("privatePostCancelallordersafter", query), check=_exactly(f"/{path}", query)
         )
+        reply = await self._send(signed, path, before_write=permit)
         return isinstance(reply, Reply) and decode_kraken.confirms_dead_man(reply, seconds)
+
+    async def _send(
+        self,
+        signed: Request | NoReply,
+        path: str,
+        *,
+        before_write: Callable[[], None],
+        lane: Lane = Lane.PROTECTIVE,
+    ) -> Reply | NoReply:
+        if isinstance(signed, NoReply):
+            return signed
+        return await self._wire.send(signed, before_write=before_write, lane=lane, charge=KRAKEN_FUTURES_CHARGES[path])
 
     def _in_venue_time(self, moment: datetime) -> datetime:
         """Our moment on the venue's clock, at the earliest that it may show then: no request outlives what we meant.

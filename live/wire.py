@@ -1,7 +1,8 @@
 """The HTTP under ccxt: ccxt builds and signs each request, this room writes it once and keeps the raw reply. [E]
 
-No retries, no redirects, no proxies, no requests to another host. A mutating request asks its permit after the
-connection stands and before the first byte leaves, so that nothing can be sent by a worker whose lease has ended.
+No retries, no redirects, no proxies, no requests to another host. A mutating request is signed first and sent by a
+second call, which asks its permit after the connection stands and before the first byte leaves, so that nothing can be
+sent by a worker whose lease has ended.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,11 +42,12 @@ def asking(method: str, *arguments: Any) -> Ask:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as ccxt signed it."""
+    """One request as ccxt signed it. headers: with the key and the signature, so never shown."""
 
     method: str
     url: str
     body: str | None
+    headers: Any = field(repr=False)
 
 
 class NotSent(Exception):
@@ -55,12 +58,8 @@ class NotSent(Exception):
         self.code = code
 
 
-class _Answered(Exception):
-    """Unwinds ccxt once the raw reply is in hand: its parsers must not see it."""
-
-
-def _allow(_: Request) -> None:
-    """The check of a request that changes nothing at the venue."""
+class _Unwound(Exception):
+    """Leads out of ccxt once its part is done: its parsers must not see the raw reply, nor its errors replace it."""
 
 
 def _no_permit() -> None:
@@ -72,10 +71,11 @@ class _Call:
     """What belongs to one request; found by the hooks through a context variable, so that calls may overlap."""
 
     timeout_seconds: float
-    keep_raw: bool
-    check: Callable[[Request], None] = _allow
+    sign_only: bool = False
+    keep_raw: bool = True
     before_write: Callable[[], None] = _no_permit
     inspect: Callable[[Reply], object] | None = None
+    signed: Request | None = None
     sent: bool = False
     answer: Reply | NoReply | None = None
 
@@ -107,35 +107,44 @@ class Wire:
     def __repr__(self) -> str:
         return f"Wire({self.exchange.id})"  # never ccxt's object: it carries the keys
 
-    async def send(
-        self,
-        ask: Ask,
-        *,
-        check: Callable[[Request], None],
-        before_write: Callable[[], None],
-        lane: Lane,
-        charge: Charge,
-    ) -> Reply | NoReply:
-        """Write one mutating request once. What `check` (before connecting) and `before_write` (before the first
-        byte) raise passes through, except NotSent, which comes back as a proof that nothing left."""
-        try:
-            patience_seconds = None if lane is Lane.PROTECTIVE else _PATIENCE_SECONDS
-            self._waited(lane, await self.quota.acquire(lane, charge, patience_seconds=patience_seconds))
-        except BudgetSpent as spent:
-            return NoReply(sent=False, what=str(spent))
-        call = _Call(self._send_timeout_seconds, keep_raw=True, check=check, before_write=before_write)
+    async def sign(self, ask: Ask, *, check: Callable[[Request], None]) -> Request | NoReply:
+        """The mutating request that ccxt makes of `ask`, once `check` lets it pass; nothing is sent.
+
+        NoReply: refused by ccxt's own checks or by NotSent; what else `check` raises passes through.
+        """
+        call = _Call(self._send_timeout_seconds, sign_only=True)
         try:
             await self._run(call, ask)
+            if call.signed is None:
+                raise RuntimeError("ccxt returned without asking the venue")
+            check(call.signed)
         except NotSent as refused:
             return NoReply(sent=False, what=str(refused), code=refused.code)
         except _base_error() as refused:  # ccxt's own checks of the arguments, all before the wire
             return NoReply(sent=False, what=f"{type(refused).__name__}: {refused}", code="local")
-        return self._noted(self._answer(call), charge)
+        return call.signed
+
+    async def send(
+        self, request: Request, *, before_write: Callable[[], None], lane: Lane, charge: Charge
+    ) -> Reply | NoReply:
+        """Write one signed request once. What `before_write` raises passes through, except NotSent, which comes back
+        as a proof that nothing left; it is asked before connecting, and again before the first byte."""
+        call = _Call(self._send_timeout_seconds, before_write=before_write)
+        try:
+            patience_seconds = None if lane is Lane.PROTECTIVE else _PATIENCE_SECONDS
+            self._waited(lane, await self.quota.acquire(lane, charge, patience_seconds=patience_seconds))
+            before_write()  # no connection is opened for nothing; the word that counts is asked again on it
+            with self._current_is(call):
+                return self._noted(await self._exchange(call, request), charge)
+        except BudgetSpent as spent:
+            return NoReply(sent=False, what=str(spent))
+        except NotSent as refused:
+            return NoReply(sent=False, what=str(refused), code=refused.code)
 
     async def read_raw(self, ask: Ask, *, charge: Charge) -> Reply:
         """One read, its raw reply. Raises VenueUnreadable when none came."""
         await self._room_to_read(charge)
-        call = _Call(self._read_timeout_seconds, keep_raw=True)
+        call = _Call(self._read_timeout_seconds)
         try:
             await self._run(call, ask)
         except (NotSent, _base_error()) as refused:
@@ -185,31 +194,42 @@ class Wire:
         await self.exchange.close()
 
     async def exchange_fetch(self, url: str, method: str, headers: Any, body: Any) -> Any:
-        """ccxt's `fetch`: everything that this process ever sends to the venue passes here."""
+        """ccxt's `fetch`: every request that it signs passes here, and either stays here or is exchanged at once."""
         call = _current.get()
         if _origin(url) not in self._origins:
             raise NotSent(f"{_origin(url)} is not the venue")
-        call.check(Request(method, url, body))
-        call.before_write()  # no connection is opened for nothing; the word that counts is asked again on it
-        began = time.perf_counter()
-        call.answer = await self._exchange_bytes(call, Request(method, url, body), headers)
-        self._count(url, call.answer, time.perf_counter() - began)
+        request = Request(method, url, body, self.exchange.prepare_request_headers(headers))
+        if call.sign_only:
+            call.signed = request
+            raise _Unwound
+        call.answer = await self._exchange(call, request)
         if call.keep_raw:
-            raise _Answered
+            raise _Unwound
         return self._as_ccxt_wants_it(call, url, method, headers, body)
 
-    def _count(self, url: str, answer: Reply | NoReply, seconds: float) -> None:
-        request = _named(url)
-        self._meters.observe("venue_request_seconds", seconds, request=request)
+    async def _exchange(self, call: _Call, request: Request) -> Reply | NoReply:
+        """The one place where anything is sent to the venue."""
+        began = time.perf_counter()
+        answer = await self._exchange_bytes(call, request)
+        name = _named(request.url)
+        self._meters.observe("venue_request_seconds", time.perf_counter() - began, request=name)
         if isinstance(answer, NoReply):
-            self._meters.count("venue_failures_total", request=request)
+            self._meters.count("venue_failures_total", request=name)
+        return answer
 
     async def _run(self, call: _Call, ask: Ask) -> Any:
+        with self._current_is(call):
+            try:
+                return await ask(self.exchange)
+            except _Unwound:
+                return None
+
+    @staticmethod
+    @contextmanager
+    def _current_is(call: _Call) -> Iterator[None]:
         token = _current.set(call)
         try:
-            return await ask(self.exchange)
-        except _Answered:
-            return None
+            yield
         finally:
             _current.reset(token)
 
@@ -218,7 +238,7 @@ class Wire:
             raise RuntimeError("ccxt returned without asking the venue")
         return call.answer
 
-    async def _exchange_bytes(self, call: _Call, request: Request, headers: Any) -> Reply | NoReply:
+    async def _exchange_bytes(self, call: _Call, request: Request) -> Reply | NoReply:
         import aiohttp
         import yarl
 
@@ -227,7 +247,7 @@ class Wire:
                 request.method,
                 yarl.URL(request.url, encoded=True),
                 data=request.body.encode() if request.body else None,
-                headers=self.exchange.prepare_request_headers(headers),
+                headers=request.headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=call.timeout_seconds),
             ) as response:

@@ -398,7 +398,7 @@ async def test_a_lost_connection_breaks_the_journal_for_good(held: PostgresJourn
 
 
 async def test_a_cancelled_task_does_not_undo_its_append(held: PostgresJournal) -> None:
-    task = asyncio.create_task(held.append([equity(1)]))
+    task = asyncio.ensure_future(held.append([equity(1)]))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -483,6 +483,7 @@ async def test_history_cannot_be_rewritten_by_hand(held: PostgresJournal, databa
 
 
 async def test_an_append_is_durable_where_the_role_says_otherwise(held: PostgresJournal) -> None:
+    await held.append([equity(0)])
     held._connection.execute("SET synchronous_commit = off")
     held._connection.execute("BEGIN")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -98,6 +99,20 @@ def door(url: str, **options: Any) -> KrakenFuturesVenue:
     venue = open_venue("krakenfutures", api_key=DEMO_API_KEY, api_secret=DEMO_API_SECRET, url=url, **options)
     assert isinstance(venue, KrakenFuturesVenue)
     return venue
+
+
+@contextmanager
+def watched_signing(venue: KrakenFuturesVenue) -> Iterator[list[str]]:
+    """The client order ids that are signed inside the block."""
+    signed: list[str] = []
+    sign = venue._sign
+
+    async def noted(spec: OrderSpec, expires_at: datetime) -> Any:
+        signed.append(spec.client_order_id)
+        return await sign(spec, expires_at)
+
+    venue._sign = noted  # type: ignore[method-assign]
+    yield signed
 
 
 # --- against the simulated venue ------------------------------------------------------------------------------------
@@ -761,6 +776,45 @@ async def test_the_permit_is_asked_before_the_venue_hears_anything(liar: Liar, v
 
     assert asked == [0, 0]
     assert len(liar.seen) == 1
+
+
+async def test_what_is_signed_ahead_stays_here_until_submit_and_leaves_once(
+    liar: Liar, venue: KrakenFuturesVenue
+) -> None:
+    liar.text = json.dumps({"result": "success", "sendStatus": {"status": "placed", "order_id": "A"}})
+    await venue.instruments()
+    liar.seen.clear()
+    expires_at = soon()
+
+    await venue.sign_ahead(order(1), expires_at=expires_at)
+    before = list(liar.seen)
+    with watched_signing(venue) as signed:
+        await venue.submit(order(1), expires_at=expires_at, permit=yes)
+
+    assert before == []
+    assert signed == [], "it was signed already"
+    assert liar.seen == ["POST /derivatives/api/v3/sendorder"]
+
+
+@pytest.mark.parametrize("changed", ["another order", "another expiry", "nothing, a second time"])
+async def test_what_was_signed_ahead_serves_only_its_own_order_and_expiry_and_only_once(
+    liar: Liar, venue: KrakenFuturesVenue, changed: str
+) -> None:
+    liar.text = json.dumps({"result": "success", "sendStatus": {"status": "placed", "order_id": "A"}})
+    await venue.instruments()
+    expires_at = soon()
+    await venue.sign_ahead(order(1), expires_at=expires_at)
+    if changed.startswith("nothing"):
+        await venue.submit(order(1), expires_at=expires_at, permit=yes)
+
+    with watched_signing(venue) as signed:
+        await venue.submit(
+            order(2 if changed == "another order" else 1),
+            expires_at=expires_at + timedelta(seconds=1 if changed == "another expiry" else 0),
+            permit=yes,
+        )
+
+    assert len(signed) == 1
 
 
 async def test_a_request_to_another_host_is_stopped_before_the_wire(liar: Liar, venue: KrakenFuturesVenue) -> None:

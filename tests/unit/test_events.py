@@ -17,8 +17,6 @@ from live.model import Fill, OrderSide
 from live.records import (
     JournalConflict,
     Quarantined,
-    Row,
-    as_json,
     check_repeated_fill,
     read_row,
     row_of,
@@ -54,18 +52,6 @@ def filled(**changes: object) -> Filled:
 @given(any_event)
 def test_every_event_comes_back_as_it_was_written(event: Event) -> None:
     assert decode(encode(event)) == event
-
-
-@settings(deadline=None)
-@given(st.lists(any_event, max_size=4))
-def test_a_batch_written_as_one_text_holds_every_column_and_every_payload(events: list[Event]) -> None:
-    rows = [row_of(event) for event in events]
-
-    told = json.loads(as_json(rows))
-
-    assert [Row(**{**each, "at": row.at, "payload": row.payload}) for each, row in zip(told, rows, strict=True)] == rows
-    assert [datetime.fromisoformat(each["at"]) for each in told] == [row.at for row in rows]
-    assert [each["payload"] for each in told] == [json.loads(row.payload) for row in rows]
 
 
 def test_a_decision_written_before_decisions_had_codes_still_decodes() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
@@ -75,6 +75,28 @@ class Script:
 
 
 @dataclass
+class Signing(Script):
+    """A venue whose requests are signed ahead; `signed` holds what the journal held by then."""
+
+    signed: list[list[str]] = field(default_factory=list)
+
+    async def sign_ahead(self, order: OrderSpec, *, expires_at: datetime) -> None:
+        self.signed.append([row.kind for _, row in self.store.rows])
+
+
+class Unhurried(MemoryJournal):
+    """A journal whose commits take a while, as those of a server do; each begins at once."""
+
+    def append(self, events: Sequence[Event]) -> Awaitable[None]:
+        async def later() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await MemoryJournal.append(self, events)
+
+        return asyncio.ensure_future(later())
+
+
+@dataclass
 class Desk:
     """An execution of epoch 1 over its own journal, with what it said."""
 
@@ -102,16 +124,22 @@ class Desk:
         asyncio.run(settling)
 
 
-def desk(*answers: SubmitOutcome | CancelOutcome, events: Sequence[Event] = HELD, epoch_ids: int = 1) -> Desk:
+def desk(
+    *answers: SubmitOutcome | CancelOutcome,
+    events: Sequence[Event] = HELD,
+    epoch_ids: int = 1,
+    venue: type[Script] = Script,
+    store_kind: type[MemoryJournal] = MemoryJournal,
+) -> Desk:
     """`events` are in the journal and in the book; the next order has the sequence number 5."""
     store, clock, said = MemoryStore(), Clock(), list[str]()
     epoch = store.take(SCOPE, HOLDER)
-    journal = MemoryJournal(store, scope=SCOPE, epoch=epoch, holder=HOLDER, clock=clock.now)
-    asyncio.run(journal.append(list(events)))
+    journal = store_kind(store, scope=SCOPE, epoch=epoch, holder=HOLDER, clock=clock.now)
+    asyncio.run(MemoryJournal.append(journal, list(events)))
     ids = OrderIds("abc", epoch_ids)
     for _ in range(4):
         ids.next(Leg.ENTRY)
-    script, book = Script(store, list(answers)), fold(events)
+    script, book = venue(store, list(answers)), fold(events)
 
     def permit() -> None:
         if made.lost:
@@ -182,6 +210,28 @@ def test_what_the_journal_refuses_is_not_sent() -> None:
     with pytest.raises(LeaseLost):
         asyncio.run(here.execution.perform(stop_command()))
 
+    assert here.script.kinds_before == []
+
+
+def test_a_request_is_signed_while_its_intent_is_being_committed_and_leaves_only_after_that() -> None:
+    here = desk(Accepted("v1"), venue=Signing, store_kind=Unhurried)
+    assert isinstance(here.script, Signing)
+
+    asyncio.run(here.execution.perform(stop_command()))
+
+    (before_signing,), (before_sending,) = here.script.signed, here.script.kinds_before
+    assert before_sending == [*before_signing, "order_intended"]
+
+
+def test_a_request_that_is_signed_already_stays_here_when_its_intent_is_refused() -> None:
+    here = desk(Accepted("v1"), venue=Signing, store_kind=Unhurried)
+    assert isinstance(here.script, Signing)
+    here.store.take(SCOPE, UUID(int=8))
+
+    with pytest.raises(LeaseLost):
+        asyncio.run(here.execution.perform(stop_command()))
+
+    assert len(here.script.signed) == 1
     assert here.script.kinds_before == []
 
 
