@@ -7,10 +7,12 @@ BENCH_VENV := .venv-bench
 BENCH_PY := $(BENCH_VENV)/bin/python
 BENCH_STAMP := $(BENCH_VENV)/.installed
 PIP := -m pip install --quiet --disable-pip-version-check
+COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(PY) -m piptools compile --quiet --generate-hashes --strip-extras --no-annotate \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test chaos chaos-mutations simulate simulate-mutations crash-points lint format lock bench $(addprefix bench-,$(BENCHES))
+.PHONY: help venv system demo test chaos chaos-mutations simulate simulate-mutations crash-points lint format supply lock lock-check licences sbom bench $(addprefix bench-,$(BENCHES))
 
 help:  ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -18,7 +20,7 @@ help:  ## what can be made
 $(STAMP): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) $(PIP) --upgrade 'pip>=24,<27'
-	$(PY) $(PIP) --editable '.[live,migrate,dashboard,demo,dev]'
+	$(PY) $(PIP) --editable '.[live,migrate,dashboard,demo,dev,supply]'
 	@touch $(STAMP)
 
 $(BENCH_STAMP): pyproject.toml
@@ -71,10 +73,22 @@ format: venv  ## ruff's formatter and safe fixes
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-lock: $(BENCH_STAMP)  ## renew deploy/requirements.lock, the hash-locked pins of production images
-	$(BENCH_PY) $(PIP) 'pip-tools>=7,<8'
-	$(BENCH_PY) -m piptools compile --quiet --generate-hashes --extra live --extra migrate --strip-extras --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o deploy/requirements.lock pyproject.toml
+supply: venv  ## pins, licences, secrets in files and history, and what the docs name: all without a network
+	@$(PY) -m supply check
+
+lock: venv  ## renew the hash-locked pins of production images, and see that every platform of ours has their wheels
+	$(COMPILE) --extra live --extra migrate -o deploy/requirements.lock pyproject.toml
+	$(COMPILE) --extra live --extra dashboard -c deploy/requirements.lock -o deploy/requirements-dashboard.lock pyproject.toml
+	@$(PY) -m supply wheels
+
+lock-check: venv  ## whether the locks still satisfy pyproject.toml, without asking a registry
+	@$(PY) -m supply check locks addresses
+
+licences: venv $(BENCH_STAMP)  ## write docs/licences.md from what is installed for every extra
+	@$(PY) -m supply licences $(wildcard $(BENCH_VENV)/lib/python3*/site-packages)
+
+sbom: venv  ## the bills of materials of the locks, CycloneDX JSON, under build/
+	@$(PY) -m supply bill
 
 bench: $(BENCH_STAMP)  ## every benchmark beside its peers, then docs/benchmarks.md; QUICK=1 only prints; bench-NAME for one
 	@PYTHONPATH=bench $(BENCH_PY) -m common.everything $(if $(QUICK),--quick)

@@ -1,0 +1,128 @@
+"""The hash-locked files that production installs from: complete, within bounds, free of addresses. [E]"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from supply.distributions import BASE, BUILD, installed, requirements
+from supply.findings import Finding, tracked_texts
+
+LOCKS = {
+    "deploy/requirements.lock": (BASE, "live", "migrate"),
+    "deploy/requirements-dashboard.lock": (BASE, "live", "dashboard"),
+    "deploy/backend.lock": (BUILD,),
+}
+"""Each lock, and what of pyproject.toml it holds."""
+PYTHONS = ("3.11", "3.12", "3.13")
+PLATFORMS = ("x86_64", "aarch64")
+# in parts, so that this file is no finding
+REGISTRIES = (
+    *(f"{name}.org" for name in ("pypi", "pythonhosted", "npmjs", "deb.debian", "proxy.golang", "anaconda")),
+    *(f"{name}.io" for name in ("static.crates", "ghcr", "quay")),
+    *(f"{name}.com" for name in ("npmjs", "yarnpkg")),
+)
+_PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?P<rest>.*)")
+_HASH = re.compile(r"\s+--hash=sha256:[0-9a-f]{64}(?: \\)?$")
+_RENEW = "run `make lock`"
+
+
+def pins(text: str) -> dict[str, tuple[str, list[str]]]:
+    """{canonical name: (version, the lines below it)}; ValueError names a line that is no pin, hash or comment."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    below: list[str] = []
+    for line in text.splitlines():
+        if pin := _PIN.fullmatch(line):
+            below = []
+            found[canonicalize_name(pin["name"])] = (pin["version"], below)
+        elif line.startswith((" ", "\t")) and line.strip():
+            below.append(line)
+        elif line.strip() and not line.startswith("#"):
+            raise ValueError(f"neither a pin, a hash nor a comment: {line[:60]!r}")
+    return found
+
+
+def check_locks(project: Path) -> list[Finding]:
+    """Whether every lock still satisfies pyproject.toml on each Python; asks no registry."""
+    found = [finding for name, extras in LOCKS.items() for finding in _check_lock(project, name, extras)]
+    return found or list(_differing(project))
+
+
+def _check_lock(project: Path, name: str, extras: tuple[str, ...]) -> Iterator[Finding]:
+    try:
+        pinned = pins((project / name).read_text())
+    except (OSError, ValueError) as error:
+        yield Finding(name, str(error), _RENEW)
+        return
+    for distribution, (_, lines) in pinned.items():
+        if not lines or not all(_HASH.fullmatch(line) for line in lines):
+            yield Finding(name, f"{distribution} has something else than sha256 hashes, or none", _RENEW)
+    asked = [one for extra in extras for one in requirements(project)[extra]]
+    for requirement in [*asked, *_known_needs(pinned)]:
+        version = pinned.get(canonicalize_name(requirement.name), (None, []))[0]
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            yield Finding(name, f"{requirement} is asked for, and {version or 'nothing'} is pinned", _RENEW)
+
+
+def _known_needs(pinned: dict[str, tuple[str, list[str]]]) -> Iterator[Requirement]:
+    """What the pinned distributions need on any Python of ours, of those whose very version is installed here."""
+    there = installed()
+    for name, (version, _) in pinned.items():
+        if name in there and there[name].version == version:
+            for requirement in map(Requirement, there[name].requires or ()):
+                if not requirement.marker or any(requirement.marker.evaluate(_machine(python)) for python in PYTHONS):
+                    yield requirement
+
+
+def _machine(python: str) -> dict[str, str]:
+    """A marker's environment; an extra's requirements are told by whoever asks for the extra, which pip did."""
+    return {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": PLATFORMS[0],
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
+
+
+def _differing(project: Path) -> Iterator[Finding]:
+    """One worker and its dashboard read the same journal: what both pin, they pin alike."""
+    (first, ours), *others = ((name, pins((project / name).read_text())) for name in LOCKS)
+    for name, theirs in others:
+        for distribution in sorted(ours.keys() & theirs.keys()):
+            if ours[distribution][0] != theirs[distribution][0]:
+                cause = f"{distribution} is {theirs[distribution][0]} here and {ours[distribution][0]} in {first}"
+                yield Finding(name, cause, _RENEW)
+
+
+def wheels(project: Path, name: str, python: str, platform: str) -> str:
+    """pip's complaint when not every pin of the lock has a wheel with a listed hash for that Python and Linux; "" else.
+
+    Asks the registry that pip is set up with, and installs nothing.
+    """
+    tags = [f"--platform={tag}_{platform}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
+    command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run", "--require-hashes"]
+    target = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", "--target=build/none", *tags]
+    done = subprocess.run([sys.executable, *command, *target, "-r", name], cwd=project, capture_output=True, text=True)
+    return done.stderr if done.returncode else ""
+
+
+def check_addresses(project: Path) -> list[Finding]:
+    """No tracked file names a registry's host: where packages come from is for whoever installs to say."""
+    known = re.compile("|".join(map(re.escape, REGISTRIES)), re.IGNORECASE)
+    return [
+        Finding(f"{name}:{number}", f"the registry {match[0]} is named", "take the address out")
+        for name, text in tracked_texts(project)
+        for number, line in enumerate(text.splitlines(), 1)
+        if (match := known.search(line))
+    ]
