@@ -45,7 +45,8 @@ def run(name: str, *, quick: bool) -> Outcome:
 def facts(load: float, *, quick: bool) -> list[str]:
     """Where and with what it was measured; nothing that names the machine."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    machine = f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}"
+    kernel = f"{platform.system()} {platform.release().partition('-')[0]}"  # the rest is its builder's business
+    machine = f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {kernel}"
     how = "A quick run, which judges little, of" if quick else "Measured"
     return [
         f"{how} {datetime.now(UTC):%Y-%m-%d} on {machine}; load before it {load:.2f}.",

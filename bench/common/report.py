@@ -122,6 +122,8 @@ ROWS = (
     Row("smc", "the same, mean", "mean_us", "us", "smartmoneyconcepts, a window of 500", "peer_us_500", "ratio_500"),
     Row("smc", "", "mean_us", "us", "smartmoneyconcepts, a window of 5,000", "peer_us_5000", "ratio_5000"),
     Row("smc", "rows rewritten while candles were added one by one", "rewrites", "", "theirs", "peer_rewrites"),
+    Row("smc", "results that differ where both must agree", "mismatches"),
+    Row("smc", "pivots and gaps not known exactly when they must be", "late"),
     Row("smc", "the engine's memory of one symbol", "snapshot_bytes", "B"),
     Row("smc", "growth over a million candles", "growth_kib", "KiB"),
     Row(

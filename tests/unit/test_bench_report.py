@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import platform
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,6 +152,53 @@ def test_only_what_stands_between_the_marks_is_replaced(report: ModuleType) -> N
 def test_a_document_without_its_marks_is_refused_and_not_guessed_at(report: ModuleType) -> None:
     with pytest.raises(ValueError, match="no place"):
         report.document("# Title\n", [], [])
+
+
+@pytest.fixture
+def benches(report: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
+    """bench/common/everything.py over a folder of two benches, one that is good and one that breaks."""
+    import common.everything  # type: ignore[import-not-found]
+
+    (tmp_path / "lease.py").write_text(f"print('noise')\nprint({json.dumps(json.dumps(LEASE))})\n")
+    (tmp_path / "smc.py").write_text("import sys\nprint('gone wrong in', __file__)\nsys.exit(3)\n")
+    (tmp_path / "benchmarks.md").write_text(f"by hand\n{report.BEGIN}\n{report.END}\nby hand too\n")
+    monkeypatch.setattr(common.everything, "BENCH", tmp_path)
+    monkeypatch.setattr(common.everything, "DOCUMENT", tmp_path / "benchmarks.md")
+    yield common.everything
+
+
+def test_all_benches_run_and_the_document_is_written_before_a_broken_one_is_complained_of(
+    benches: ModuleType, tmp_path: Path
+) -> None:
+    code = benches.main([])
+
+    text = (tmp_path / "benchmarks.md").read_text()
+    rows = rows_of(text)
+    assert code == 1
+    assert rows["boot to lease with all checks, whole process the same imports, connect, one query"]["verdict"] == "met"
+    assert rows["everything -"]["verdict"] == "**no result**" and "exit code 3" in text
+    assert text.startswith("by hand\n") and text.endswith("by hand too\n")
+    assert "Python 3." in text and "PostgreSQL 1" in text and " cores, " in text
+
+
+def test_the_document_names_neither_the_machine_nor_a_path_of_it(benches: ModuleType, tmp_path: Path) -> None:
+    benches.main([])
+
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert str(tmp_path) not in text and str(PROJECT) not in text
+    assert not re.search(rf"\b{re.escape(platform.node())}\b", text)
+
+
+def test_a_quick_run_prints_and_leaves_the_document_alone(
+    benches: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = (tmp_path / "benchmarks.md").read_text()
+    (tmp_path / "smc.py").unlink()
+
+    assert benches.main(["--quick"]) == 0
+
+    assert (tmp_path / "benchmarks.md").read_text() == before
+    assert "A quick run, which judges little" in capfd.readouterr().out
 
 
 def test_the_document_of_this_project_has_a_place_for_the_table(report: ModuleType) -> None:
