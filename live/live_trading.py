@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,11 +25,10 @@ from live.listing_watch import ListingWatch
 from live.look import Look, Lookout
 from live.market import timeframe
 from live.meters import Meters
-from live.model import Ticker
 from live.notices import Notice
 from live.order_id import OrderIds
 from live.position import policy_of
-from live.reconcile import UNEXPLAINED, ForeignPolicy, may_cover
+from live.reconcile import UNEXPLAINED, ForeignPolicy, may_cover, shown
 from live.reconciler import Reconciler
 from live.report import Identity
 from live.risk import breaches
@@ -169,7 +168,7 @@ class LiveTrading:
             await self._reconcile(look)
             await self._check_limits(look)
             await self._dead_man.tend(look.reading)
-            await self._protect(look.tickers)
+            await self._protect(look)
             await self._listing.refresh()
             await self._finish_flattens(look)
             await self._consider(look)
@@ -178,7 +177,7 @@ class LiveTrading:
             self._observe(venue_readable=False)
             self._narrate(f"venue unreadable: {unreadable.refusals[0].cause}")
             await self._dead_man.tend(None)
-            await self._protect()  # what is known to be naked is protected even half blind: it only reduces
+            await self._protect(None)  # what is known to be naked is protected even half blind: it only reduces
         else:
             self._unreadable_ticks = 0
             self._note(venue_readable=True)
@@ -255,7 +254,7 @@ class LiveTrading:
                 boot.require_own_journal(self._reconciler.strangers(look.reading))
                 await self._reconcile(look)
                 await self._dead_man.tend(look.reading)
-                await self._protect()
+                await self._protect(look)
                 self._log_actions()
                 if not self.has_undecided_orders() and not self._reconciler.mismatches:
                     await self._check_limits(look)
@@ -325,16 +324,19 @@ class LiveTrading:
         drawdown_pct = self.book.equity.drawdown_pct if self.book.equity else None
         self._note(equity_quote=str(seen), drawdown_pct=None if drawdown_pct is None else float(drawdown_pct))
 
-    async def _protect(self, tickers: Mapping[str, Ticker] | None = None) -> None:
-        """What the open positions call for: stops, targets, exits, and entries taken back. tickers: just read."""
-        policy = policy_of(self.settings, entries_allowed=not self._latch.halted and not self._stopping.is_set())
+    async def _protect(self, look: Look | None) -> None:
+        """What the open positions call for: stops, targets, exits, and entries taken back. look: just had, if any."""
+        policy = replace(
+            policy_of(self.settings, entries_allowed=not self._latch.halted and not self._stopping.is_set()),
+            shown=shown(self.book, look.reading) if look else frozenset(),
+        )
         for position in self.book.open_positions():
             instrument = self._listing.instruments.get(position.symbol)
             if instrument is None:
                 unlisted = f"{position.symbol} is held but no longer listed: its protection cannot be sized"
                 self._alert(f"unlisted {position.symbol}", unlisted)
                 continue
-            ticker = (tickers or {}).get(position.symbol)
+            ticker = look.tickers.get(position.symbol) if look else None
             wanted = replace(
                 policy,
                 exit_wanted=self.book.exit_wanted(position.symbol),
@@ -356,12 +358,14 @@ class LiveTrading:
             await self._clock.sleep(self.settings.live_fast_tick_seconds)
 
     async def _drain_once(self) -> None:
+        look = None
         try:
-            await self._reconcile(await self._lookout.look())
+            look = await self._lookout.look()
+            await self._reconcile(look)
         except VenueUnreadable as unreadable:
             self._narrate(f"venue unreadable while draining: {unreadable.refusals[0].cause}")
         await self._dead_man.tend(None)
-        await self._protect()
+        await self._protect(look)
 
     async def _pause(self) -> None:
         hasty = self.book.needs_haste() or bool(self._reconciler.mismatches)

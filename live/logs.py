@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import ModuleType
 from typing import Any, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
-
 from prodsafe.output import mask
+
+# structlog would load rich for a traceback that no line here shows: 3 MiB of a worker's memory.
+_rich: ModuleType | None = sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402
+from structlog.typing import EventDict, Processor, WrappedLogger  # noqa: E402
+
+if _rich is None:
+    del sys.modules["rich"]
 
 
 def configure(*, stream: TextIO | None = None, as_json: bool | None = None, level: int = logging.INFO) -> None:

@@ -90,6 +90,12 @@ def acknowledged(book: Book, reading: Reading) -> list[Event]:
     return events
 
 
+def shown(book: Book, reading: Reading) -> frozenset[str]:
+    """Client order ids of ours that the open orders list."""
+    listed = (book.order_of(seen.client_order_id, seen.venue_order_id) for seen in reading.open_orders)
+    return frozenset(order.spec.client_order_id for order in listed if order is not None)
+
+
 def to_look_up(book: Book, reading: Reading) -> list[Order]:
     """Working orders that the open orders do not show: each must be asked for before anything is concluded.
 

@@ -22,7 +22,6 @@ from live.model import Fill, OrderSpec
 ZERO = Decimal(0)
 NEVER_ARRIVED = "never-arrived"  # the code of an order that was found nowhere after its expiry
 NOT_SENT = "not-sent"  # the code of an order of which no byte left
-VERIFIED_AFTER = timedelta(milliseconds=500)  # longer than what one tick does after its look, shorter than to the next
 LATE_WORD = timedelta(seconds=5)  # a list read this soon after an order's end may still show it
 
 OrderEvent = (
@@ -147,10 +146,6 @@ class Order:
     def is_absent(self) -> bool:
         """Proven never to have reached the venue, so that the same request may be sent again under the same id."""
         return self.never_arrived or (self.status is OrderStatus.REJECTED and self.reason.startswith(NOT_SENT))
-
-    def is_verified(self, now: datetime) -> bool:
-        """Whether it was live for long enough that a look at the venue since would have shown it gone."""
-        return self.accepted_at is not None and now - self.accepted_at >= VERIFIED_AFTER
 
     def may_have_ended(self, seen_at: datetime) -> bool:
         """Whether a list of open orders read at `seen_at` that shows this cancelled order may just be behind."""

@@ -66,7 +66,7 @@ def _protection_due(
     if reason := _why_exit(position, policy, now) or _crossed(position, guards, trigger, mark_price):
         return [place_exit(position, reason)] if may_retry(position.legs(Leg.EXIT), policy, now) else []
     if guards:  # place new, verify, cancel old (I7): only now are the others superfluous
-        if not guards[-1].is_verified(now):
+        if guards[-1].spec.client_order_id not in policy.shown:
             return []
         superfluous = [order for order in position.legs(Leg.STOP) if order is not guards[-1]]
         return cancels(position, superfluous, policy, now, "replaced")

@@ -31,7 +31,8 @@ class Policy:
     """How protection behaves. entries_allowed False (halt, drain) also takes resting entries back.
 
     exit_wanted: why a person wants the position closed; None when nobody does. keeps_stop: its last stop stays although
-    it is flat, for it may be the only one of what the venue holds.
+    it is flat, for it may be the only one of what the venue holds. shown: client order ids that the open orders listed
+    when the venue was last looked at; empty where it could not be read.
     """
 
     stop_attempts: int = 3
@@ -40,6 +41,7 @@ class Policy:
     entries_allowed: bool = True
     exit_wanted: str | None = None
     keeps_stop: bool = False
+    shown: frozenset[str] = frozenset()
     rules: Rules = Rules()
 
 

@@ -393,8 +393,7 @@ def test_a_cancel_that_is_not_found_does_not_hold_up_the_new_stop() -> None:
 
     here.settle()
     assert STOP.client_order_id not in here.script.sent, "the new one is looked at before the old one goes"
-    here.clock.seconds += 1
-    here.settle()
+    here.settle(Policy(shown=frozenset({"ps-abc-1-5-s"})))
 
     assert here.script.sent[0] == "ps-abc-1-5-s" and here.script.sent[-1] == STOP.client_order_id
     assert here.book.positions["ps-abc-1-1"].phase is Phase.PROTECTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -95,6 +96,7 @@ class Desk:
         )
 
     def settle(self, policy: Policy = POLICY) -> None:
+        policy = replace(policy, shown=frozenset(self.book.orders))
         for position in self.book.open_positions():
             run(self.execution.settle(position.id, make.instrument(), policy))
 

@@ -45,7 +45,8 @@ def after(*events: Event, **intent_changes: object) -> Position:
 def commands(
     position: Position, seconds: float = 2, policy: Policy | None = None
 ) -> Sequence[PlaceOrder | CancelOrder]:
-    return due(position, instrument(), policy or Policy(), at(seconds))
+    """The venue was just seen to list every order that works."""
+    return due(position, instrument(), policy or Policy(shown=frozenset(position.orders)), at(seconds))
 
 
 def rejected(cid: str, seconds: float) -> OrderRejected:
