@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from license_expression import ExpressionError, get_spdx_licensing
+from packaging.utils import canonicalize_name
 
 from supply.distributions import BASE, PRODUCTION, brought_in, installed, requirements
 from supply.findings import Finding
@@ -95,7 +96,7 @@ def check_licences(project: Path, *folders: Path) -> list[Finding]:
     policy, found = read_policy(project), rows(project, *folders)
     listed = listed_licences(project)
     asked = [one.name for several in requirements(project).values() for one in several]
-    unlisted = sorted(name for name in {name.lower().replace("_", "-") for name in asked} if name not in listed)
+    unlisted = sorted({canonicalize_name(name) for name in asked} - listed.keys())
     return [
         *(finding for row in found if (finding := _judge(row, policy))),
         *(Finding(TABLE, f"{name} is asked for and not listed", _UNDECIDED) for name in unlisted),

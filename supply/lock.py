@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from supply.distributions import BASE, BUILD, installed, requirements
-from supply.findings import Finding, tracked_texts
+from supply.findings import Finding, git, tracked_texts
 
 LOCKS = {
     "deploy/requirements.lock": (BASE, "live", "migrate"),
@@ -118,11 +118,12 @@ def wheels(project: Path, name: str, python: str, platform: str) -> str:
 
 
 def check_addresses(project: Path) -> list[Finding]:
-    """No tracked file names a registry's host: where packages come from is for whoever installs to say."""
+    """No tracked file and no commit's message names a registry's host: who installs says where packages come from."""
     known = re.compile("|".join(map(re.escape, REGISTRIES)), re.IGNORECASE)
+    messages = ("messages of commits", git(project, "log", "--all", "--format=%B").decode(errors="replace"))
     return [
         Finding(f"{name}:{number}", f"the registry {match[0]} is named", "take the address out")
-        for name, text in tracked_texts(project)
+        for name, text in (*tracked_texts(project), messages)
         for number, line in enumerate(text.splitlines(), 1)
         if (match := known.search(line))
     ]

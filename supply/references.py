@@ -38,6 +38,7 @@ _VARIABLE = re.compile(r"(?<![\w./{$-])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z][A-Z0
 _PYTHON = re.compile(r"(?:\S*/)?python3?(?:\.\d+)?|\$\((?:BENCH_)?PY\)|@?\$\((?:BENCH_)?PY\)")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=\S*")
 _NO_PROGRAM = {
+    "-",
     "exec",
     "nice",
     "sudo",
@@ -156,7 +157,8 @@ def commands(code: str) -> list[list[str]]:
             words = shlex.split(part.strip("'\" "), comments=True)
         except ValueError:  # a quote that ends elsewhere
             words = part.split()
-        words = [word.strip("[]'\"(),") for word in words]
+        inner = (word.split() if "python" in word else [word] for word in words)  # as after `sh -c`
+        words = [word.strip("[]'\"(),") for several in inner for word in several]
         while words and (words[0] in _NO_PROGRAM or _ASSIGNED.fullmatch(words[0])):
             words = words[1:]
         if words:
@@ -165,12 +167,12 @@ def commands(code: str) -> list[list[str]]:
 
 
 def _wrong_command(words: list[str], repository: Repository, examples: frozenset[str]) -> Iterator[str]:
-    program, rest = words[0], words[1:]
-    if program == "make":
-        yield from _wrong_make(rest, repository)
-    elif program == "prodsafe":
-        yield from _wrong_click("prodsafe", rest)
-    elif _PYTHON.fullmatch(program):
+    if words[0] == "make":
+        yield from _wrong_make(words[1:], repository)
+    elif words[0] == "prodsafe":
+        yield from _wrong_click("prodsafe", words[1:])
+    for at in (at for at, word in enumerate(words) if _PYTHON.fullmatch(word)):  # also as another program's argument
+        rest = words[at + 1 :]
         if rest[:1] == ["-m"] and len(rest) > 1:
             yield from _wrong_module(rest[1], rest[2:], repository)
         elif rest and re.fullmatch(r"[\w.-][\w./-]*\.py", rest[0]) and rest[0] not in examples:

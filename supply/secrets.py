@@ -75,9 +75,9 @@ def _found(project: Path, known: set[tuple[str, str]]) -> Iterator[Finding]:
 def _finding(secret: PotentialSecret, name: str, past: dict[str, str]) -> Finding:
     """past: the lines of the file in which it stands, when it stands in history only."""
     objects = list(past.values())[secret.line_number - 1 : secret.line_number]
-    where = f" in history, see git log --all --find-object={objects[0][:12]}" if objects else f":{secret.line_number}"
+    show = "show " if name == MESSAGES else "log --all --find-object="
     return Finding(
-        name + where,
+        f"{name} in history, see git {show}{objects[0][:12]}" if objects else f"{name}:{secret.line_number}",
         f"this looks like a secret ({secret.type})",
         "revoke it at whoever gave it, then take it out; if it never was one, add "
         f'file = "{name}", sha1 = "{secret.secret_hash}" to supply/{AUDITED.name} with the reason',

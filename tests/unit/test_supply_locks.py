@@ -114,5 +114,11 @@ def test_a_registrys_host_is_found_in_any_tracked_file(tmp_path: Path, host: str
     assert [finding.place for finding in check_addresses(project)] == ["a/b.txt:2"]
 
 
+def test_a_registrys_host_is_found_in_a_commits_message(tmp_path: Path) -> None:
+    project = repository(tmp_path, {"a.txt": "one\n"}, message=f"fetched from {REGISTRIES[0]}")
+
+    assert [finding.place for finding in check_addresses(project)] == ["messages of commits:1"]
+
+
 def test_no_file_of_this_repository_names_a_registry() -> None:
     assert check_addresses(PROJECT) == []

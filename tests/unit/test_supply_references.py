@@ -70,6 +70,12 @@ def test_what_is_there_may_be_named(tmp_path: Path, code: str) -> None:
         ("python -m live.gone", "there is no module live.gone"),
         ("python -m no_such_module_anywhere", "there is no module no_such_module_anywhere"),
         ("python gone.py", "there is no program gone.py"),
+        ('command: ["/bin/sh", "-c", "exec python -m live.gone"]', "there is no module live.gone"),
+        ('CMD ["python", "-m", "live.gone"]', "there is no module live.gone"),
+        (
+            "ExecStart=/bin/sh -c 'python gone.py && exec .venv/bin/python -m live.prod_live'",
+            "there is no program gone.py",
+        ),
         ("python migrate_schema.py --paln", "`python migrate_schema.py` has no option --paln"),
         ("python -m live stats", "there is no command `live stats`"),
         ("python -m live status --wacth 5", "`live status` has no option --wacth"),

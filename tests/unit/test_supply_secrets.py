@@ -10,7 +10,7 @@ import pytest
 
 from supply.findings import Finding
 from supply.secrets import check_secrets
-from tests.supplied import commit, repository
+from tests.supplied import commit, git, repository
 
 DIGEST = sha512(b"a seed that no venue knows").digest()
 KRAKEN_SECRET = b64encode(DIGEST).decode()
@@ -23,10 +23,10 @@ PLANTED = {
     "base64.py": (KRAKEN_SECRET[:36], f'TOKEN = "{KRAKEN_SECRET[:36]}"\n'),
     "hex.py": (DIGEST.hex()[:64], f'SEED = "{DIGEST.hex()[:64]}"\n'),
     "aws.cfg": ("AKIA" + "Z7QXR2M4N8P3L6T9", f"id = {'AKIA' + 'Z7QXR2M4N8P3L6T9'}\n"),
-    "server.pem": (KRAKEN_SECRET, f"-----BEGIN {'RSA'} PRIVATE KEY-----\n{KRAKEN_SECRET}\n"),
+    "server.pem": (LETTERS[:30], f"-----BEGIN {'RSA'} PRIVATE KEY-----\n{LETTERS[:30]}\n"),
     "database.yaml": ("hunter-two-2", f"url: postgresql://worker:{'hunter-two-2'}@db.prod.internal:5432/trading\n"),
     "keyword.py": ("hunter-two-2", f'database_password = "{"hunter-two-2"}"\n'),
-    "discord.md": (LETTERS[:68], f"https://discord.com/api/webhooks/{10**17}/{LETTERS[:68]}\n"),
+    "discord.md": (LETTERS[:30], f"https://discord.com/api/webhooks/{10**17}/{LETTERS[:30]}-{LETTERS[30:60]}\n"),
     "slack.md": (LETTERS[:24], f"https://hooks.slack.com/services/T{'0123ABCDE'}/B{'0123ABCDE'}/{LETTERS[:24]}\n"),
     "telegram.md": (LETTERS[:35], f"https://api.telegram.org/bot{123456789}:{LETTERS[:35]}/sendMessage\n"),
     "github.sh": ("ghp_" + LETTERS[:36], f"export T={'ghp_' + LETTERS[:36]}\n"),
@@ -81,8 +81,6 @@ def test_a_secret_that_was_taken_out_is_found_in_the_history(tmp_path: Path, not
 
 
 def test_a_secret_on_another_branch_or_in_a_message_is_found(tmp_path: Path, nothing_audited: Path) -> None:
-    from tests.supplied import git
-
     project = repository(tmp_path, {"a.md": "one\n"})
     git(project, "checkout", "--quiet", "-b", "other")
     commit(project, {"b.md": f"{KRAKEN_KEY}\n"})
@@ -92,6 +90,7 @@ def test_a_secret_on_another_branch_or_in_a_message_is_found(tmp_path: Path, not
     places = [finding.place for finding in check_secrets(project, nothing_audited)]
 
     assert [place.partition(" in history")[0] for place in places] == ["b.md", "commit messages"]
+    assert git(project, "show", places[1].rpartition(" ")[2]), "the commit can be asked for"
 
 
 def test_what_was_judged_harmless_is_harmless_in_its_own_file_only(tmp_path: Path, nothing_audited: Path) -> None:
