@@ -64,24 +64,30 @@ def _check_lock(project: Path, name: str, extras: tuple[str, ...]) -> Iterator[F
         if not lines or not all(_HASH.fullmatch(line) for line in lines):
             yield Finding(name, f"{distribution} has something else than sha256 hashes, or none", _RENEW)
     asked = [one for extra in extras for one in requirements(project)[extra]]
-    for requirement in [*asked, *_known_needs(pinned)]:
+    for requirement in _needed(asked, pinned):
         version = pinned.get(canonicalize_name(requirement.name), (None, []))[0]
         if version is None or not requirement.specifier.contains(version, prereleases=True):
             yield Finding(name, f"{requirement} is asked for, and {version or 'nothing'} is pinned", _RENEW)
 
 
-def _known_needs(pinned: dict[str, tuple[str, list[str]]]) -> Iterator[Requirement]:
-    """What the pinned distributions need on any Python of ours, of those whose very version is installed here."""
-    there = installed()
-    for name, (version, _) in pinned.items():
-        if name in there and there[name].version == version:
-            for requirement in map(Requirement, there[name].requires or ()):
-                if not requirement.marker or any(requirement.marker.evaluate(_machine(python)) for python in PYTHONS):
-                    yield requirement
+def _needed(asked: list[Requirement], pinned: dict[str, tuple[str, list[str]]]) -> Iterator[Requirement]:
+    """What is asked for, and what that needs on any Python of ours, where the very version pinned is installed here."""
+    there, waiting, seen = installed(), list(asked), set()
+    while waiting:
+        requirement = waiting.pop(0)
+        yield requirement
+        name, extras = canonicalize_name(requirement.name), ("", *sorted(requirement.extras))
+        if (name, extras) not in seen and name in there and pinned.get(name, ("", []))[0] == there[name].version:
+            seen.add((name, extras))
+            waiting += [need for text in there[name].requires or () if _applies(need := Requirement(text), extras)]
 
 
-def _machine(python: str) -> dict[str, str]:
-    """A marker's environment; an extra's requirements are told by whoever asks for the extra, which pip did."""
+def _applies(need: Requirement, extras: tuple[str, ...]) -> bool:
+    machines = (_machine(python, extra) for python in PYTHONS for extra in extras)
+    return not need.marker or any(need.marker.evaluate(machine) for machine in machines)
+
+
+def _machine(python: str, extra: str) -> dict[str, str]:
     return {
         "python_version": python,
         "python_full_version": f"{python}.0",
@@ -91,7 +97,7 @@ def _machine(python: str) -> dict[str, str]:
         "platform_machine": PLATFORMS[0],
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
-        "extra": "",
+        "extra": extra,
     }
 
 

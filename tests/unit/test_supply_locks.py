@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -86,14 +87,16 @@ def test_a_lock_that_is_not_there_is_found(tmp_path: Path) -> None:
     assert [place for place, _ in causes(project)] == [BACKEND]
 
 
-def test_what_a_pinned_version_needs_is_pinned_too(tmp_path: Path) -> None:
-    """psycopg needs typing-extensions on Python 3.11 and 3.12 only: one lock serves all."""
-    psycopg = f"psycopg=={version('psycopg')}"
-    whole = pin("aiohttp==3.12.0", "click==8.1.0", "postgast==0.2.99", psycopg)
+def test_what_a_pinned_version_needs_on_any_python_and_for_its_extra_is_pinned_too(
+    tmp_path: Path,
+) -> None:
+    """psycopg needs typing-extensions before Python 3.13 only, and psycopg-binary for [binary]: one lock serves all."""
+    project = locked(tmp_path, worker=pin("aiohttp==3.12.0", "postgast==0.2.99", f"psycopg=={version('psycopg')}"))
+    (project / "pyproject.toml").write_text(PYPROJECT.replace('["click>=8.1,<9"]', '["psycopg[binary]"]'))
 
-    found = causes(locked(tmp_path, worker=whole))
+    found = [told for place, told in causes(project) if place == WORKER]
 
-    assert [told.partition(">")[0] for _, told in found] == ["typing-extensions"]
+    assert sorted(re.split("[=>]", told)[0] for told in found) == ["psycopg-binary", "typing-extensions"]
 
 
 def test_worker_and_dashboard_pin_alike(tmp_path: Path) -> None:
