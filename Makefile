@@ -31,15 +31,16 @@ $(BENCH_STAMP): pyproject.toml
 
 venv: $(STAMP)  ## the virtual environment .venv with every extra but bench
 
-system:  ## the Debian packages that the browser, pooler and alert-rule tests need (installs them when it may)
+system:  ## the Debian packages that the browser, pooler, alert-rule and unit-file tests need (installs them when it may)
 	@PATH="$$PATH:/usr/sbin"; missing=; \
 	command -v chromium >/dev/null && command -v chromedriver >/dev/null || missing="chromium chromium-driver"; \
 	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
 	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-	else echo "the browser, pooler and alert-rule tests need: apt-get install $$missing" >&2; exit 1; fi
+	else echo "the browser, pooler, alert-rule and unit-file tests need: apt-get install $$missing" >&2; exit 1; fi
 
 demo: venv  ## the whole story on an embedded PostgreSQL and a simulated venue (KEEP=1 leaves it running)
 	@$(PY) -m live.demo $(if $(KEEP),--keep)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -79,10 +80,11 @@ def steps(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _base(root: Path) -> None:
-    """The base image's python, by its name."""
-    (root / "usr/local/bin").mkdir(parents=True)
-    for name in ("python", "python3"):
-        (root / "usr/local/bin" / name).symlink_to(os.path.realpath(sys._base_executable))  # type: ignore[attr-defined]
+    """The base image's python with its pip: the test's own."""
+    python = root / "usr/local/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
 
 
 def _copy(words: list[str], stage: Stage, stages: Mapping[str, Stage], context: Path) -> None:
