@@ -22,12 +22,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 class Process:
     """A child of the test; it is ended, by its own pid, when the test is over."""
 
-    def __init__(self, words: list[str], env: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, words: list[str], env: Mapping[str, str], folder: Path, *, cwd: Path = PROJECT) -> None:
         self.log = folder / f"{words[-1].rsplit('.', 1)[-1]}-{time.monotonic_ns()}.log"
         with self.log.open("w") as log:
             self.popen = subprocess.Popen(
                 [sys.executable, "-u", *words],
-                env=dict(env), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def text(self) -> str:
