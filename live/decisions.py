@@ -19,6 +19,8 @@ from live.settings import Settings
 from live.standing import Hold
 from live.strategy import Feed, Opinion
 
+MOST_AT_ONCE = 200  # rows of a statement: what an outage left of many symbols is thousands
+
 
 class Decider:
     """Hears every feed each tick and enters what risk approves; while a hold stands it enters nothing."""
@@ -45,13 +47,20 @@ class Decider:
     async def consider(self, look: Look, listed: Callable[[str], Instrument | Denied], hold: Hold | None) -> None:
         """What the candles say. A slow warm-up gives way after one pause: no fill waits for its stop behind it."""
         heard: list[Candle] = []
+        silent: list[Decided] = []
         try:
-            await self._hear(heard, look, listed, hold)
-        finally:  # in one statement for all symbols; also where the venue fell silent among them
+            await self._hear(heard, silent, look, listed, hold)
+        finally:  # in one statement each for all symbols; also where the venue fell silent among them
+            await self._execution.record(*silent)
             await self._journal.save_candles(heard)
 
     async def _hear(
-        self, heard: list[Candle], look: Look, listed: Callable[[str], Instrument | Denied], hold: Hold | None
+        self,
+        heard: list[Candle],
+        silent: list[Decided],
+        look: Look,
+        listed: Callable[[str], Instrument | Denied],
+        hold: Hold | None,
     ) -> None:
         enough = self._clock.now() + timedelta(seconds=self._settings.live_tick_seconds)
         for feed in self._feeds:
@@ -65,23 +74,35 @@ class Decider:
             else:
                 heard += news.candles
             for opinion in news.opinions:
-                if opinion.candle.closed_at > self._book.decided.get(feed.symbol, opinion.candle.opened_at):
-                    await self._decide(feed.symbol, opinion, look, listed(feed.symbol), hold)
+                if opinion.candle.closed_at <= self._book.decided.get(feed.symbol, opinion.candle.opened_at):
+                    continue
+                if opinion.observation.signal is None:
+                    silent.append(self._silent(feed.symbol, opinion))
+                else:
+                    await self._decide(feed.symbol, opinion, opinion.observation.signal, look, listed, hold)
+            if len(silent) >= MOST_AT_ONCE:
+                await self._execution.record(*silent)
+                silent.clear()
+
+    def _silent(self, symbol: str, opinion: Opinion) -> Decided:
+        seen = opinion.observation
+        reasons = (f"candle refused: {seen.refused}",) if seen.refused else seen.reasons
+        return self._decided(symbol, opinion.candle.closed_at, None, reasons, seen.code)
 
     async def _decide(
-        self, symbol: str, opinion: Opinion, look: Look, instrument: Instrument | Denied, hold: Hold | None
+        self,
+        symbol: str,
+        opinion: Opinion,
+        signal: Signal,
+        look: Look,
+        listed: Callable[[str], Instrument | Denied],
+        hold: Hold | None,
     ) -> None:
         """Take the signal of one closed candle or not, and record why; what is taken is recorded with its order."""
-        closed_at, code = opinion.candle.closed_at, opinion.observation.code
-        signal = opinion.observation.signal
-        if signal is None:
-            refused = opinion.observation.refused
-            reasons = (f"candle refused: {refused}",) if refused else opinion.observation.reasons
-            await self._execution.record(self._decided(symbol, closed_at, None, reasons, code))
-            return
+        closed_at = opinion.candle.closed_at
         entry_id = self._execution.next_id(Leg.ENTRY)
-        approved = self._approve(signal, entry_id.root, opinion, look, instrument, hold)
-        taken = self._decided(symbol, closed_at, signal, signal.reasons, code, taken=True)
+        approved = self._approve(signal, entry_id.root, opinion, look, listed(symbol), hold)
+        taken = self._decided(symbol, closed_at, signal, signal.reasons, opinion.observation.code, taken=True)
         outcome = approved if isinstance(approved, Denied) else await self._enter(approved, entry_id, taken)
         if isinstance(outcome, Denied):
             why = f"{outcome.code}: {outcome.reason}"

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import lru_cache
 from itertools import chain, count
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
@@ -133,7 +133,7 @@ _values_of = attrgetter(*_COLUMNS)  # of a Row
 _NOT_HALTED = "NOT coalesce((SELECT halted FROM live.halt_event WHERE scope = $1 ORDER BY id DESC LIMIT 1), false)"
 
 
-@cache
+@lru_cache(maxsize=64)
 def _insert(row_count: int, where: str) -> str:
     """The statement that appends so many rows. Its parameters: scope, epoch, holder, then each row's columns."""
     numbers = count(4)

@@ -46,9 +46,11 @@ class StageMarket:
         self._shown.append((self._clock.now(), symbol, price))
 
     def recent(self, symbol: str, span: timedelta) -> list[Decimal]:
-        """Prices of that long, the one now included."""
+        """Prices of that long: the one now, and the one that stood when it began."""
         since = self._clock.now() - span
-        return [self.prices[symbol], *(price for at, name, price in self._shown if name == symbol and at >= since)]
+        shown = [(at, price) for at, name, price in self._shown if name == symbol]
+        before = [price for at, price in shown if at < since][-1:]
+        return [self.prices[symbol], *before, *(price for at, price in shown if at >= since)]
 
     async def instruments(self) -> dict[str, Instrument]:
         return dict(self.listed)
