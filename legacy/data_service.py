@@ -64,7 +64,7 @@ class DataService:
         except DatabaseRefused as refused:
             if (why := refused.refusals[0]).kind is MALFORMED_ADDRESS:
                 raise
-            self._narrate(f"no journal, so all history comes from the venue: {why.cause}; to have it: {why.mend}")
+            self._narrate(f"history comes from the venue alone; DATABASE_URL: {why.cause}; mend: {why.mend}")
             return
         for symbol, candles in history.items():
             try:

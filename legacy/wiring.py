@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -114,15 +115,26 @@ def _build(settings: Settings, database_url: str | None) -> Build:
             queue,
             settings=settings,
             clock=clock,
-            narrate=lambda text: say(f"data: {text}"),
+            narrate=_narrator("data", clock),
             read_history=journal_of(database_url) if database_url else None,
         )
-        trading = TradingService(
-            market, queue, settings=settings, clock=clock, narrate=lambda text: say(f"trading: {text}")
-        )
+        trading = TradingService(market, queue, settings=settings, clock=clock, narrate=_narrator("trading", clock))
         return trading, lambda: run_services(data, trading)
 
     return build
+
+
+def _narrator(service: str, clock: Clock) -> Callable[[str], None]:
+    """Says when, who and what; a line that only says again that nothing is new is left out (I29)."""
+    before = ""
+
+    def narrate(text: str) -> None:
+        nonlocal before
+        if text != before:
+            before = text
+            say(f"{clock.now():%H:%M:%S} {service}: {text}")
+
+    return narrate
 
 
 async def run_services(data: DataService, trading: TradingService) -> None:

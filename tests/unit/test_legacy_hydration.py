@@ -204,7 +204,7 @@ async def test_a_database_that_cannot_be_read_is_said_with_its_mend_and_the_venu
     await data.look()
 
     assert list(queue.get_nowait().candles) == CANDLES
-    assert said[0].endswith("no journal yet; to have it: python migrate_schema.py")
+    assert said[0].endswith("no journal yet; mend: python migrate_schema.py")
 
 
 async def test_an_address_that_is_none_is_refused() -> None:
