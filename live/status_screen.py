@@ -310,7 +310,7 @@ def _steps(view: View, verdict: Verdict) -> Iterator[str]:
 def _start_again(view: View, verdict: Verdict) -> Iterator[str]:
     if verdict is Verdict.NO_WORKER:
         yield "its log's last lines say why it ended; its supervisor should have started another"
-    section = "Deploy" if verdict is Verdict.NEVER_STARTED else "H10 worker-not-trading"
+    section = "First deploy" if verdict is Verdict.NEVER_STARTED else "H10 worker-not-trading"
     yield f"if it should trade: python -m live.prod_live --check, then start it: RUNBOOK.md, {section}"
     if view.flattens:
         yield "nobody closes what was asked to be closed: start a worker, or flatten again with --take-lease"
