@@ -40,6 +40,7 @@ class ListingWatch:
         self._alert = alert
         self._listing: Listing | None = None
         self._due_at: datetime | None = None
+        self._contradicted = False
 
     @property
     def instruments(self) -> Instruments:
@@ -69,15 +70,26 @@ class ListingWatch:
             self._narrate(f"the venue's list is doubted: {symbol} {doubt}")
             self._alert(f"listing {symbol}", f"the venue's list is doubted until it is read twice: {symbol} {doubt}")
 
+    def contradicted(self) -> None:
+        """The venue refused a price or a size that our list allows: a new tick or step, and a stop may wait for it."""
+        self._contradicted = True
+
     async def refresh(self) -> None:
-        """Ask again when it is time; a list that cannot be read leaves the last good one in place."""
-        if (self._due_at is not None and self._clock.now() < self._due_at) or self._is_urgent():
+        """Ask again when it is time; a list that cannot be read leaves the last good one in place.
+
+        One that the venue contradicted is read in each look, whatever else is urgent, until it can be believed.
+        """
+        if not self._contradicted and (not self._is_due() or self._is_urgent()):
             return
         try:
             await self.read()
+            self._contradicted = bool(self._listing and self._listing.doubts)
         except VenueUnreadable as unreadable:
             self._due_at = self._clock.now() + SECOND_READING
             self._narrate(f"the venue's list could not be read: {unreadable.refusals[0].cause}")
+
+    def _is_due(self) -> bool:
+        return self._due_at is None or self._clock.now() >= self._due_at
 
     def _is_urgent(self) -> bool:
         """Whether a stop is due or an order undecided. An entry that rests may rest for hours: it is not waited for."""

@@ -18,7 +18,7 @@ from live.book import Book, next_mark
 from live.clock import Clock
 from live.dead_man import DeadMan
 from live.decisions import Decider
-from live.events import FlattenDone, WorkerStarted, WorkerStopped
+from live.events import Event, FlattenDone, OrderRejected, WorkerStarted, WorkerStopped
 from live.execution import Execution
 from live.journal import Journal
 from live.listing_watch import ListingWatch
@@ -42,6 +42,7 @@ from live.witness import Witness
 from prodsafe.errors import VenueUnreadable
 
 EQUITY_EVERY = timedelta(minutes=1)
+MEASURES_REFUSED = frozenset({"invalidPrice", "invalidSize"})  # as Kraken Futures says it
 VENUE_DELAY = timedelta(seconds=1)  # how long the venue may take to show an order that it accepted in time
 
 
@@ -97,7 +98,7 @@ class LiveTrading:
             request_expiry=timedelta(seconds=settings.live_request_expiry_seconds),
             narrate=self._narrate,
             alert=alert,
-            witness=self._witness.saw,
+            witness=self._saw,
         )
         self._reconciler = Reconciler(
             book=self.book,
@@ -383,6 +384,12 @@ class LiveTrading:
             stale_symbols=tuple(feed.symbol for feed in self._feeds if feed.is_overdue(now)),
             alerts_failing=self._alerts_failing(),
         )
+
+    def _saw(self, event: Event) -> None:
+        """One event, committed and folded."""
+        self._witness.saw(event)
+        if isinstance(event, OrderRejected) and event.code in MEASURES_REFUSED:
+            self._listing.contradicted()
 
     def _feed(self, symbol: str) -> Feed:
         return Feed(

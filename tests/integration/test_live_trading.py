@@ -19,6 +19,7 @@ from live.live_trading import LiveTrading
 from live.model import (
     Candle,
     Fill,
+    Instrument,
     Leg,
     OrderSide,
     OrderSpec,
@@ -86,6 +87,7 @@ class FaultyVenue(PaperVenue):
         self.lost_replies = 0
         self.lost_requests = 0
         self.refused_legs: set[Leg] = set()
+        self.new_tick: Decimal | None = None
         self.unreadable = False
         self.shown_flat = False
         self.positions_unreadable = False
@@ -96,7 +98,7 @@ class FaultyVenue(PaperVenue):
         return self.offset_seconds
 
     async def submit(self, spec: OrderSpec, *, expires_at: datetime, permit: Permit) -> SubmitOutcome:
-        if spec.leg in self.refused_legs:
+        if spec.leg in self.refused_legs or (self.new_tick and (spec.trigger_price or 0) % self.new_tick):
             return Rejected("invalidPrice", "no")
         if self.lost_requests:
             self.lost_requests -= 1
@@ -107,6 +109,11 @@ class FaultyVenue(PaperVenue):
             self.lost_replies -= 1
             return Unknown("no reply")
         return outcome
+
+    async def instruments(self) -> dict[str, Instrument]:
+        listed = await super().instruments()
+        tick = self.new_tick
+        return {symbol: replace(each, tick_size=tick or each.tick_size) for symbol, each in listed.items()}
 
     async def open_orders(self) -> list[VenueOrder]:
         if self.unreadable:
@@ -230,6 +237,22 @@ async def test_every_order_was_written_down_before_it_left() -> None:
     written = [event.spec.client_order_id for event in await stage.events(worker) if isinstance(event, OrderIntended)]
 
     assert written == [spec.client_order_id for spec in stage.venue.sent]
+
+
+async def test_a_stop_that_the_venue_refuses_for_its_price_is_placed_on_the_contracts_new_tick() -> None:
+    """The venue's tick became coarser while the entry rested: the list is read again at once, though a stop is due."""
+    stage = Stage()
+    worker = await stage.entered()
+    stage.venue.new_tick = Decimal(7)
+    stage.market.price = stage.venue.sent[0].limit_price
+
+    await stage.ticked(worker, 5)
+
+    (stop,) = live_stops(worker)
+    assert stop.trigger_price is not None and stop.trigger_price % 7 == 0
+    assert the_position(worker).phase is Phase.PROTECTED
+    assert not the_position(worker).legs(Leg.EXIT)
+    assert worker.book.naked_seconds_max <= 4
 
 
 async def test_why_a_candle_was_not_taken_is_recorded_once_per_candle() -> None:
