@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from legacy.wiring import add_options, leave, run_parsed
+from legacy.door import enter
 
 ENTRY = "python -m legacy.main"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_parsed(ENTRY, add_options(argparse.ArgumentParser(prog=ENTRY)).parse_args(argv))
+    from legacy.wiring import parser, run_parsed
+
+    return run_parsed(ENTRY, parser(ENTRY).parse_args(argv))
 
 
 if __name__ == "__main__":
-    leave(main())
+    enter(main)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from legacy.wiring import add_options, leave, run_parsed
+from legacy.door import enter
 
 ENTRY = "python -m legacy.main_with_health"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = add_options(argparse.ArgumentParser(prog=ENTRY)).parse_args(argv)
-    return run_parsed(ENTRY, options, with_health=True)
+    from legacy.wiring import parser, run_parsed
+
+    return run_parsed(ENTRY, parser(ENTRY).parse_args(argv), with_health=True)
 
 
 if __name__ == "__main__":
-    leave(main())
+    enter(main)

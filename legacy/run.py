@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from legacy.wiring import add_options, leave, run_parsed
-from live.paper_loop import WORKER
+from legacy.door import enter
 
 PROGRAM = "python -m legacy.run"
-ABOUT = f"""\
-The old command line. Deprecated; production runs `{WORKER}`. Of its commands only `live` is left, on paper:
+ABOUT = """\
+The old command line. Deprecated; production runs `python -m live.prod_live`. Of its commands only `live` is left, on
+paper:
 
   ENVIRONMENT=dev python -m legacy.run live --bar 1m      what it needs and reads: python -m legacy.run live --help
 
@@ -22,6 +21,10 @@ What the others became:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    import argparse
+
+    from legacy.wiring import add_options, run_parsed
+
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -32,4 +35,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    enter(main)

@@ -8,12 +8,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING
 
 from live.market import TIMEFRAMES
 from live.paper_loop import WORKER, Build, Work, require_paper_settings, trade_on_paper
@@ -53,12 +51,17 @@ The same loop without the old shape: `python -m live paper`. On recorded candles
 """
 
 
-def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.formatter_class, parser.description = argparse.RawDescriptionHelpFormatter, ABOUT
-    parser.add_argument("--scenario", choices=list(SCENARIOS), help="built-in prices instead of a venue's")
-    parser.add_argument("--bar", choices=TIMEFRAMES, help="candle to decide on (default: LIVE_TIMEFRAME)")
-    parser.add_argument("--seconds", type=_seconds, help="stop by itself after this long")
-    return parser
+def parser(entry: str) -> argparse.ArgumentParser:
+    """The command line of an entry point without commands."""
+    return add_options(argparse.ArgumentParser(prog=entry))
+
+
+def add_options(to: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    to.formatter_class, to.description = argparse.RawDescriptionHelpFormatter, ABOUT
+    to.add_argument("--scenario", choices=list(SCENARIOS), help="built-in prices instead of a venue's")
+    to.add_argument("--bar", choices=TIMEFRAMES, help="candle to decide on (default: LIVE_TIMEFRAME)")
+    to.add_argument("--seconds", type=_seconds, help="stop by itself after this long")
+    return to
 
 
 def _seconds(text: str) -> float:
@@ -73,15 +76,7 @@ def run_parsed(entry: str, options: argparse.Namespace, *, with_health: bool = F
     return run_entry(lambda: _start(entry, options, with_health=with_health))
 
 
-def leave(code: int) -> Never:
-    """End the process; a signal that comes again while it ends does not change its exit code."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(code)
-
-
 def _start(entry: str, options: argparse.Namespace, *, with_health: bool) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # from the first word on it ends the process as Ctrl-C
     suppress_in_production(os.environ)
     load_developer_dotenv(Path.cwd(), os.environ)
     env = read_environment(os.environ)

@@ -66,7 +66,8 @@ def trade_on_paper(
 
     scenario: built-in prices by name; None means the public market data of EXCHANGE_URL or EXCHANGE_ID.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the loop runs, it ends the process as Ctrl-C does
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the loop runs, it ends the process as Ctrl-C
     asyncio.run(_trade(env, settings, build, scenario=scenario, seconds=seconds, with_health=with_health))
     return ExitCode.OK
 

@@ -540,11 +540,15 @@ def test_told_to_stop_again_while_it_stops_it_still_ends_with_0(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_asked_to_stop_at_its_first_word_it_still_ends_with_0(tmp_path: Path, number: int) -> None:
-    with started(tmp_path, DOORS[0], DEV) as running:
-        wait_until(lambda: running.says("paper trading"), running)
+@pytest.mark.parametrize("word", ["import 'legacy.wiring'", "deprecated", "paper trading"])
+def test_asked_to_stop_at_its_first_words_and_even_before_them_it_ends_with_0(
+    tmp_path: Path, word: str, number: int
+) -> None:
+    command = ["-v", *DOORS[0]] if word.startswith("import") else DOORS[0]
+    with started(tmp_path, command, DEV) as running:
+        wait_until(lambda: running.says(word), running)
 
-        assert running.stop(number) == 0, running.output
+        assert running.stop(number) == 0, running.output[-2000:]
 
 
 def test_an_address_that_is_taken_is_a_refusal(tmp_path: Path) -> None:
