@@ -338,10 +338,10 @@ def test_kubernetes_own_schema_takes_every_manifest(version: str) -> None:
     for each in objects:
         kubernetes_validate.validate(each, version, strict=True)
 
-    misspelt = json.loads(json.dumps(objects[0]).replace("readOnlyRootFilesystem", "readonlyRootFilesystem"))
-    if misspelt != objects[0]:
-        with pytest.raises(kubernetes_validate.ValidationError):
-            kubernetes_validate.validate(misspelt, version, strict=True)
+    worker = json.dumps(manifests()["worker.yaml"][0])
+    misspelt = json.loads(worker.replace("readOnlyRootFilesystem", "readonlyRootFilesystem"))
+    with pytest.raises(kubernetes_validate.ValidationError, match="readonlyRootFilesystem"):
+        kubernetes_validate.validate(misspelt, version, strict=True)
 
 
 def test_every_selector_finds_what_it_is_meant_for() -> None:
@@ -515,6 +515,15 @@ def test_the_image_is_pinned_hashed_and_without_rights_or_secrets() -> None:
     assert json.loads(final["CMD"]) == SCRIPT.split()
     assert json.loads(final["HEALTHCHECK"].partition("CMD ")[2])[0] == "python"
     assert not [rest for word, rest in last if word == "RUN"], "nothing is installed in what runs"
+
+
+def test_no_platform_runs_whatever_image_is_the_latest() -> None:
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    spec = read("app.yaml")
+
+    tags = {component["image"]["tag"] for kind in ("workers", "services") for component in spec[kind]}
+    tags |= {container["image"].partition(":")[2] for container in containers()}
+    assert tags == {version}
 
 
 def test_what_builds_the_wheel_is_hashed_and_within_the_projects_own_range() -> None:
