@@ -145,13 +145,17 @@ class Book:
         return f"{asked.who} wants out: {asked.reason}" if asked else None
 
     def needs_haste(self) -> bool:
-        """Whether something is under way that a slow look would leave naked or undecided."""
+        """Whether something is under way that a slow look would leave naked or undecided.
+
+        A stop of ours that stays for somebody else's position on a frozen symbol may stay for days: it is not.
+        """
         return any(
             position.phase is not Phase.PROTECTED
             or position.working(Leg.ENTRY)
             or _replaces_stop(position)
             or self.exit_wanted(position.symbol)
             for position in self.open_positions()
+            if not (position.phase is Phase.CLEARING and position.symbol in self.frozen)
         )
 
     def fills_since(self, started_at: datetime) -> datetime:

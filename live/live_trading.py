@@ -341,7 +341,7 @@ class LiveTrading:
             wanted = replace(
                 policy,
                 exit_wanted=self.book.exit_wanted(position.symbol),
-                keeps_stop=may_cover(position, self.book, self._reconciler.mismatches),
+                keeps_stop=may_cover(position, self.book, look.reading if look else None, self._reconciler.mismatches),
             )
             await self._execution.settle(position.id, instrument, wanted, ticker.mark_price if ticker else None)
 

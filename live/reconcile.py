@@ -311,13 +311,17 @@ def _is_denied(position: Position, since: datetime) -> bool:
     )
 
 
-def may_cover(position: Position, book: Book, differing: Mismatch) -> bool:
+def may_cover(position: Position, book: Book, reading: Reading | None, differing: Mismatch) -> bool:
     """Whether a stop of this position may be the only one of what the venue holds, although its own contracts are gone.
 
-    So it is while book and venue differ on the symbol, and until what was adopted there has a stop of its own.
+    So it is while the venue shows contracts on that side, whoever's they are, or could not be read, or differs from the
+    book; and where they were adopted, until those have a stop of their own.
     """
     beside = book.position_on(position.symbol)
-    return position.symbol in differing or (beside is not None and beside is not position and not beside.is_protected)
+    if beside is not None and beside is not position:
+        return not beside.is_protected
+    held = reading is None or position.side.sign * reading.signed_qty(position.symbol) > 0
+    return held or position.symbol in differing
 
 
 def mend_size(

@@ -521,10 +521,30 @@ def test_the_last_stop_of_a_flat_position_stays_while_the_venue_may_hold_more() 
     kept = due(position, instrument(), Policy(keeps_stop=True), at(9))
     dropped = due(position, instrument(), Policy(), at(9))
 
-    assert reconcile.may_cover(position, flat, differing) and not reconcile.may_cover(position, flat, {})
+    assert reconcile.may_cover(position, flat, reading(), differing)
+    assert not reconcile.may_cover(position, flat, reading(), {})
     assert [each.client_order_id for each in kept if isinstance(each, CancelOrder)] == [target.client_order_id]
     assert len(dropped) == 2
-    assert not reconcile.may_cover(book.positions["ps-abc-1-1"], book, {})
+    assert not reconcile.may_cover(book.positions["ps-abc-1-1"], book, reading(), {})
+
+
+@pytest.mark.parametrize(
+    ("seen", "stays"),
+    [
+        (reading([venue_position("0.2")]), True),
+        (reading([venue_position("0.2", Side.SHORT)]), False),
+        (reading(), False),
+        (None, True),
+    ],
+    ids=["held on its side", "held on the other side", "flat", "unreadable"],
+)
+def test_it_stays_for_whatever_the_venue_holds_on_its_side_though_it_is_known_as_somebody_elses(
+    seen: Reading | None, stays: bool
+) -> None:
+    """Seed 2317: a person's contracts were left over, an undecided order hid the difference, and their only stop went."""
+    flat = fold([*HELD, *live(spec(Leg.STOP, 4), 4), filled(STOP, seconds=5)])
+
+    assert reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, seen, {}) is stays
 
 
 def test_it_stays_until_what_was_adopted_there_has_a_stop_of_its_own() -> None:
@@ -536,10 +556,11 @@ def test_it_stays_until_what_was_adopted_there_has_a_stop_of_its_own() -> None:
         flat.apply(event)
     own = spec(Leg.STOP, 7, qty=d(3), trigger_price=d(98), position_id="ps-abc-2-1")
 
-    assert reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, {})
+    seen = reading([venue_position("3")])
+    assert reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, seen, {})
     for event in live(own, 9):
         flat.apply(event)
-    assert not reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, {})
+    assert not reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, seen, {})
 
 
 def test_what_a_person_opens_after_our_stop_executed_untold_is_seen_although_the_sizes_agree() -> None:
