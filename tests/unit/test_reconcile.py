@@ -541,7 +541,7 @@ def test_the_last_stop_of_a_flat_position_stays_while_the_venue_may_hold_more() 
 def test_it_stays_for_whatever_the_venue_holds_on_its_side_though_it_is_known_as_somebody_elses(
     seen: Reading | None, stays: bool
 ) -> None:
-    """Seed 2317: a person's contracts were left over, an undecided order hid the difference, and their only stop went."""
+    """Seed 2317: a person's contracts were left over, an undecided order hid them, and their only stop went."""
     flat = fold([*HELD, *live(spec(Leg.STOP, 4), 4), filled(STOP, seconds=5)])
 
     assert reconcile.may_cover(flat.positions["ps-abc-1-1"], flat, seen, {}) is stays
