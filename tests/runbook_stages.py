@@ -383,7 +383,7 @@ _CONTRACT = "-- lock: ACCESS EXCLUSIVE on live.note for milliseconds\nDROP TABLE
 def _release(lane: Lane, name: str, **files: str) -> None:
     """From here on the lane works with another release: this one and migrations of its own."""
     tree = lane.folder / name
-    shutil.copytree(PROJECT / "live", tree / "live", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROJECT / "live", tree / "live")  # compiled files too: they are as good there
     shutil.copy(PROJECT / "migrate_schema.py", tree)
     newest = max(int(path.name[:4]) for path in (tree / "live" / "migrations").glob("*.sql"))
     for number, (file, text) in enumerate(files.items(), newest + 1):
