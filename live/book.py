@@ -200,7 +200,7 @@ class Book:
             ):
                 self._move(self._owner(cid), event)
             case Corrected(position_id=position_id, symbol=symbol):
-                self._include_late_fills(symbol, event.at)
+                self._include_late_fills(symbol, event.venue_at or event.at)
                 self._move(position_id, event)
             case Peaked(position_id=position_id):
                 self._move(position_id, event)
@@ -248,7 +248,7 @@ class Book:
         if position.id in self.positions or (beside and not cleared_away):
             raise IllegalTransition(f"a position on {position.symbol} is open already")
         if isinstance(event, Adopted):
-            self._include_late_fills(event.symbol, event.at)
+            self._include_late_fills(event.symbol, event.venue_at or event.at)
         self.positions[position.id] = position
 
     def _include_late_fills(self, symbol: str, at: datetime) -> None:

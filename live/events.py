@@ -155,7 +155,10 @@ class Filled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """A position found at the venue that no order of ours explains: ours from now on, to be protected."""
+    """A position found at the venue that no order of ours explains: ours from now on, to be protected.
+
+    venue_at: `at` on the venue's clock, which dates fills; None in rows of older code, whose clock was taken to agree.
+    """
 
     at: datetime
     position_id: str
@@ -165,6 +168,7 @@ class Adopted:
     entry_price: Decimal
     stop_price: Decimal
     contract_size: Decimal = Decimal(1)
+    venue_at: datetime | None = None
     kind: Literal["adopted"] = "adopted"
 
 
@@ -180,7 +184,10 @@ class ExternalFill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrected:
-    """Two agreeing readings of the venue contradict our fills: the position's size is the venue's from now on."""
+    """Two agreeing readings of the venue contradict our fills: the position's size is the venue's from now on.
+
+    venue_at: as Adopted has it.
+    """
 
     at: datetime
     position_id: str
@@ -188,6 +195,7 @@ class Corrected:
     qty: Decimal
     entry_price: Decimal
     reason: str
+    venue_at: datetime | None = None
     kind: Literal["corrected"] = "corrected"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from live.clock import Clock
 from live.model import Account, Ticker
@@ -46,4 +47,5 @@ class Lookout:
         symbols = {*self._symbols, *(position.symbol for position in positions)}
         tickers = await self._venue.tickers(sorted(symbols))
         account = await self._venue.account()
-        return Look(Reading(began_at, positions, open_orders, fills), tickers, account)
+        venue_ahead = timedelta(seconds=self._venue.clock_offset_seconds or 0.0)
+        return Look(Reading(began_at, positions, open_orders, fills, venue_ahead), tickers, account)

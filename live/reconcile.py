@@ -44,12 +44,13 @@ DOUBT = timedelta(minutes=3)  # how long an order that was found nowhere is stil
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at the venue. began_at: our clock (UTC) before the first request."""
+    """One look at the venue. began_at: our clock (UTC) before the first request. venue_ahead: its clock minus ours."""
 
     began_at: datetime
     positions: Sequence[VenuePosition]
     open_orders: Sequence[VenueOrder]
     fills: Sequence[Fill]
+    venue_ahead: timedelta = timedelta()
 
     def signed_qty(self, symbol: str) -> Decimal:
         return sum((p.side.sign * p.qty for p in self.positions if p.symbol == symbol), Decimal(0))
@@ -338,12 +339,12 @@ def mend_size(
     theirs = next((each for each in reading.positions if each.symbol == symbol), None)
     ours = book.position_on(symbol)
     if ours is not None and ours.phase is not Phase.CLEARING:
-        return _corrected(ours, theirs, at)
+        return _corrected(ours, theirs, reading)
     if theirs is None:
         return Mend(f"{symbol}: agrees again")
     instrument, ticker = instruments.get(symbol), tickers.get(symbol)
     if ticker is not None and (behind := evidence.position_behind(book, theirs, ticker.mark_price, at)) is not None:
-        return _corrected(behind, theirs, at)
+        return _corrected(behind, theirs, reading)
     adopt = policy.adopt or book.exit_wanted(symbol) is not None  # it can only be closed by a position of ours
     if adopt and instrument is not None and ticker is None:
         return Mend(f"{symbol}: {_words(theirs)} waits for a price to be adopted at")
@@ -361,19 +362,28 @@ def mend_size(
         entry_price=theirs.entry_price,
         stop_price=stop,
         contract_size=instrument.contract_size,
+        venue_at=at + reading.venue_ahead,
     )
     ours_now = SymbolThawed(at=at, symbol=symbol, reason="the foreign position is ours now")
     was_frozen = book.frozen.get(symbol, "").startswith(FOREIGN)
     return Mend(f"{symbol}: adopted {_words(theirs)}, stop {stop}", (adoption, *([ours_now] if was_frozen else [])))
 
 
-def _corrected(ours: Position, theirs: VenuePosition | None, at: datetime) -> Mend:
+def _corrected(ours: Position, theirs: VenuePosition | None, reading: Reading) -> Mend:
     """Our position takes the venue's size; what is there on the other side is adopted once ours is flat."""
     same_side = theirs is not None and theirs.side is ours.side
     qty = theirs.qty if theirs is not None and same_side else Decimal(0)
     price = theirs.entry_price if theirs is not None and same_side else ours.average_entry_price
     reason = f"book {ours.side} {ours.qty}, venue {_words(theirs)}, twice"
-    event = Corrected(at=at, position_id=ours.id, symbol=ours.symbol, qty=qty, entry_price=price, reason=reason)
+    event = Corrected(
+        at=reading.began_at,
+        position_id=ours.id,
+        symbol=ours.symbol,
+        qty=qty,
+        entry_price=price,
+        reason=reason,
+        venue_at=reading.began_at + reading.venue_ahead,
+    )
     known = ours.qty == qty and ours.corrected_at is not None
     return Mend(f"{ours.symbol}: size corrected: {reason}", () if known else (event,))
 

@@ -161,6 +161,7 @@ def opened(event: IntentApproved | Adopted) -> Position:
                 entered_at=event.at,
                 average_entry_price=event.entry_price,
                 naked_since=event.at,
+                corrected_at=event.venue_at,
             )
 
 
@@ -232,7 +233,7 @@ def _counts(position: Position, fill: Fill) -> bool:
 
 
 def _corrected(position: Position, event: Corrected) -> Position:
-    after = replace(position, qty=event.qty, corrected_at=event.at)
+    after = replace(position, qty=event.qty, corrected_at=event.venue_at or event.at)
     if position.entered_qty >= event.qty:
         return after
     entered_at = position.entered_at or event.at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.events import (
+    Adopted,
     CancelIntended,
     Corrected,
     Event,
@@ -281,6 +283,23 @@ def test_a_fill_older_than_a_correction_is_not_counted_twice() -> None:
 
     assert position.qty == d("1")
     assert position.orders[ENTRY.client_order_id].status is OrderStatus.FILLED
+
+
+@pytest.mark.parametrize("taken_by", ["correction", "adoption"])
+def test_a_size_taken_from_the_venue_holds_every_fill_before_it_on_the_venues_clock(taken_by: str) -> None:
+    """Seeds 2011 and 2334: our clock was behind, a late fill looked newer than the size that held it, and counted."""
+    corrected = Corrected(
+        at=at(10), position_id="ps-abc-1-1", symbol=BTC, qty=d(1), entry_price=d(100), reason="", venue_at=at(15)
+    )
+    adopted = Adopted(
+        at=at(10), position_id="ps-abc-1-1", symbol=BTC, side=Side.LONG, qty=d(1), entry_price=d(100),
+        stop_price=d(90), venue_at=at(15),
+    )  # fmt: skip
+    position = apply(after(*live(ENTRY)), corrected) if taken_by == "correction" else opened(adopted)
+
+    bought = ExternalFill(at=at(20), position_id=position.id, fill=replace(filled(ENTRY).fill, filled_at=at(13)))
+
+    assert apply(position, bought).qty == d(1)
 
 
 def test_naked_time_is_measured_from_fill_to_live_stop() -> None:
