@@ -563,8 +563,9 @@ def suspected_double_trading(lane: Lane) -> None:
     old = lane.worker()
     lane.use(lane.theatre.database())
     new = lane.start(["-m", "live.prod_live"])
-    entered_and_protected(new, lane.venue)
+    until(lambda: bool(lane.venue.open_orders("-e")), new)
     assert old.wait() == 5 and "R05" in old.text()
+    entered_and_protected(new, lane.venue)
 
     lane.rest()
 

@@ -17,11 +17,10 @@ def outcome(request: pytest.FixtureRequest) -> Iterator[Outcome]:
     """Played once; the table goes to the end of pytest's output, whatever it captures."""
     played = judge(RUNBOOK.read_text(), play)
     yield played
-    terminal = request.config.pluginmanager.getplugin("terminalreporter")
-    if terminal is not None:
-        terminal.write_line("")
-        for line in ["RUNBOOK.md", *played.table(), played.total]:
-            terminal.write_line(line)
+    plugins = request.config.pluginmanager
+    with plugins.getplugin("capturemanager").global_and_fixture_disabled():
+        for line in ["", "RUNBOOK.md", *played.table(), played.total]:
+            plugins.getplugin("terminalreporter").write_line(line)
 
 
 def test_every_block_of_the_runbook_does_what_it_says_or_is_marked(outcome: Outcome) -> None:
