@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import sin
@@ -165,8 +166,8 @@ async def tell(url: str, epoch: int, holder: object) -> None:
     await journal.close()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[webdriver.Chrome]:
+@contextmanager
+def open_chromium() -> Iterator[webdriver.Chrome]:
     driver = shutil.which("chromedriver")
     assert driver, "the browser tests need Debian's packages chromium and chromium-driver"
     options = webdriver.ChromeOptions()
@@ -174,8 +175,16 @@ def chromium() -> Iterator[webdriver.Chrome]:
     for flag in FLAGS:
         options.add_argument(flag)
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
-    yield browser
-    browser.quit()
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[webdriver.Chrome]:
+    with open_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
