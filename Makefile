@@ -12,7 +12,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(PY) -m piptools compile --quiet -
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test chaos chaos-mutations simulate simulate-mutations crash-points lint format supply lock lock-check licences sbom bench $(addprefix bench-,$(BENCHES))
+.PHONY: help venv system demo test chaos chaos-mutations simulate simulate-mutations crash-points runbook lint format supply lock lock-check licences sbom bench $(addprefix bench-,$(BENCHES))
 
 help:  ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -64,6 +64,9 @@ crash-points: venv  ## every scene of the simulation with a crash before and aft
 
 simulate-mutations: venv  ## every layer of the runtime taken out in turn: the simulation must see each
 	@$(PY) -m tests.simulation.mutation_runs
+
+runbook: venv  ## every command block of RUNBOOK.md, typed: the table of what ran and what is marked
+	@$(PY) -m tests.runbook
 
 lint: venv  ## ruff and mypy --strict
 	$(PY) -m ruff check .
