@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -105,6 +104,13 @@ class Lane:
 
     def enter(self, heading: str) -> None:
         self._heading = heading
+
+    @contextmanager
+    def within(self, heading: str) -> Iterator[None]:
+        """A section that the one being played sends its reader to, played at that point of it."""
+        outer, self._heading = self._heading, heading
+        yield
+        self._heading = outer
 
     def _blocks(self) -> Iterator[Block]:
         """Those of this section that are left."""
@@ -298,12 +304,13 @@ def _give_what_they_name(lane: Lane) -> None:
     with psycopg.connect(lane.env["DATABASE_URL"], autocommit=True) as conn:
         conn.execute("CREATE ROLE runbook_worker LOGIN")
         range_ = conn.execute(
-            "SELECT min(opened_at), max(opened_at) FROM live.candle WHERE symbol = %s AND timeframe_seconds = 900",
+            "SELECT max(opened_at) - interval '2 days', max(opened_at) FROM live.candle"
+            " WHERE symbol = %s AND timeframe_seconds = 900",
             [lane.env["SYMBOL"]],
         ).fetchone()
     assert range_ is not None
     candles = lane.folder / "candles.csv"
-    words = [sys.executable, "-m", "live", "candles", "--scenario", "mixed", "--bars", "600"]
+    words = [sys.executable, "-m", "live", "candles", "--scenario", "mixed", "--bars", "200"]
     with candles.open("w") as file:
         subprocess.run([*words, "--symbol", lane.env["SYMBOL"]], stdout=file, env=lane.env, cwd=PROJECT, check=True)
     lane.env |= {
@@ -406,29 +413,15 @@ def first_deploy(lane: Lane) -> None:
     lane.stranger()
 
 
-@plays("releases", "Rolling deploy")
-def rolling_deploy(lane: Lane) -> None:
-    _hand_over(lane, before=1, after=1)
-
-
-@plays("releases", "Hand over")
-def hand_over(lane: Lane) -> None:
-    _hand_over(lane, before=0, after=1)
-
-
-def _hand_over(lane: Lane, *, before: int, after: int) -> None:
+def _hand_over(lane: Lane) -> None:
     """Two workers and one stop: the old one ends cleanly, the new one needs no grace."""
-    stop = lane.one_stop()
-    for _ in range(before):
-        lane.run()
-    old = lane.old_worker()
+    stop, old = lane.one_stop(), lane.old_worker()
     new = lane.begin()
     until(lambda: "standing by" in new.text(), new)
     lane.run(OLD_PID=str(old))
     looked(new)
     assert "waiting out the grace" not in new.text()
-    for _ in range(after):
-        lane.run()
+    lane.rest()
     assert lane.one_stop() == stop
 
 
@@ -436,27 +429,25 @@ def _hand_over(lane: Lane, *, before: int, after: int) -> None:
 def upgrade(lane: Lane) -> None:
     _release(lane, "second", expand_add_note=_EXPAND)
     assert "0004_expand_add_note" in lane.run()
-    _platform_deploys(lane)
+    with lane.within("Rolling deploy"):
+        lane.run()
+        _hand_over(lane)
     lane.rest()
     lane.one_stop()
 
 
-def _platform_deploys(lane: Lane) -> None:
-    """The worker line beside the old worker, which then gets SIGTERM."""
-    migrated = lane.start(["migrate_schema.py"])
-    assert migrated.wait() == 0, migrated.text()
-    old = lane.old_worker()
-    new = lane.start(["-m", "live.prod_live"], LOCK_WAIT_SECONDS="60")
-    until(lambda: "standing by" in new.text(), new)
-    os.kill(old, signal.SIGTERM)
-    looked(new)
-
-
 @plays("releases", "Roll back")
 def roll_back(lane: Lane) -> None:
+    """The platform starts the older release beside the newer worker, and does not stop that one by itself."""
     lane.work_in(PROJECT)
     lane.rest()
-    _platform_deploys(lane)
+    migrated = lane.start(["migrate_schema.py"])
+    assert migrated.wait() == 0, migrated.text()
+    new = lane.start(["-m", "live.prod_live"], LOCK_WAIT_SECONDS="60")
+    until(lambda: "standing by" in new.text(), new)
+    with lane.within("A deploy that hangs"):
+        lane.run(OLD_PID=str(lane.old_worker()))
+    looked(new)
     lane.one_stop()
 
 
@@ -465,7 +456,8 @@ def deploy_with_contract_migrations(lane: Lane) -> None:
     _release(lane, "third", expand_add_note=_EXPAND, contract_drop_note=_CONTRACT)
     assert "0005_contract_drop_note" in lane.run()
     assert "deferred" in lane.run()
-    _platform_deploys(lane)
+    with lane.within("Hand over"):
+        _hand_over(lane)
     assert "applied live 0005_contract_drop_note" in lane.run()
     lane.rest()
     lane.one_stop()
@@ -477,33 +469,53 @@ def deploy_with_contract_migrations(lane: Lane) -> None:
     assert older.returncode == 4 and "M04" in older.stderr, "as the section says of the older release"
 
 
-@plays("releases", "A deploy that hangs")
-def a_deploy_that_hangs(lane: Lane) -> None:
-    old = lane.old_worker()
-    new = lane.start(["-m", "live.prod_live"], LOCK_WAIT_SECONDS="60")
-    until(lambda: "standing by" in new.text(), new)
-
-    lane.run(OLD_PID=str(old))
-
-    looked(new)
-
-
 @plays("releases", "A worker that is restarted again and again")
 def restarted_again_and_again(lane: Lane) -> None:
     lane.rest()
 
 
-# --- bad days: one account, two keys, and a machine that nobody reaches -----------------------------------------------
+# --- bad days: a stranger, a venue that is gone, a machine that nobody reaches, two keys ------------------------------
+
+
+@plays("bad days", "Thaw a frozen symbol")
+def thaw_a_frozen_symbol(lane: Lane) -> None:
+    lane.env["LIVE_FOREIGN_POSITIONS"] = "freeze"
+    lane.use(lane.theatre.database())
+    lane.open_venue()
+    lane.env["SYMBOL"] = "ETH/USD:USD"
+    lane.worker()
+    lane.venue.post("/sim/fill", {"symbol": "PF_ETHUSD", "side": "buy", "qty": "1"})
+    wait_for(lambda: "symbol_frozen" in lane.kinds())
+    assert "is frozen" in lane.run()
+
+    lane.venue.post("/sim/fill", {"symbol": "PF_ETHUSD", "side": "sell", "qty": "1"})
+    assert "thaws at its next look" in lane.run()
+    wait_for(lambda: "person_asked" in lane.kinds())
+    looked(lane.worker_at_work)
+    assert "symbol_frozen" not in lane.kinds()[lane.kinds().index("person_asked") :]
+
+
+@plays("bad days", "Venue outage")
+def venue_outage(lane: Lane) -> None:
+    worker = lane.worker_at_work
+    if not lane.venue.open_orders("-s"):
+        entered_and_protected(worker, lane.venue)
+    stop = lane.one_stop()
+    lane.venue.post("/sim/faults", {"rules": [{"kind": "html", "path": "*", "status": 502}]})
+    ticks = worker.text().count('"tick"')
+    until(lambda: worker.text().count('"tick"') >= ticks + 4, worker)
+    assert "H13" in lane.run()
+    lane.run()
+    lane.venue.post("/sim/faults", {"rules": []})
+    looked(worker, 3)
+    lane.rest()
+
+    assert lane.one_stop() == stop
 
 
 @plays("bad days", "Recovery after kill -9")
 def recovery_after_kill(lane: Lane) -> None:
-    lane.use(lane.theatre.database())
-    lane.open_venue()
-    worker = lane.start(["-m", "live.prod_live"])
-    entered_and_protected(worker, lane.venue)
-    looked(worker)
-    stop = lane.one_stop()
+    worker, stop = lane.worker_at_work, lane.one_stop()
     worker.popen.kill()
     worker.wait()
     time.sleep(3)  # whoever is woken looks later than that
@@ -551,10 +563,12 @@ def lost_or_leaked_credentials(lane: Lane) -> None:
     lane.one_stop()
 
 
-@plays("bad days", "Suspected double trading")
+# --- two workers: what no lease can see -------------------------------------------------------------------------------
+
+
+@plays("two workers", "Suspected double trading")
 def suspected_double_trading(lane: Lane) -> None:
     """As after a failover: the older worker lives on in a database of its own, and the venue tells it of the later."""
-    os.kill(lane.old_worker(), signal.SIGTERM)
     lane.open_venue()
     lane.use(lane.theatre.database())
     lane.env["OTHER_DATABASE_URL"] = other = lane.env["DATABASE_URL"]
@@ -657,45 +671,6 @@ def database_failover(lane: Lane) -> None:
 
     assert lane.one_stop() == stop
     assert lane.lease()[1] > epoch + 1000, "it leapt to the clock"
-
-
-# --- outside: a venue that is gone, a stranger who comes and goes -----------------------------------------------------
-
-
-@plays("outside", "Thaw a frozen symbol")
-def thaw_a_frozen_symbol(lane: Lane) -> None:
-    lane.env["LIVE_FOREIGN_POSITIONS"] = "freeze"
-    lane.use(lane.theatre.database())
-    lane.open_venue()
-    lane.env["SYMBOL"] = "ETH/USD:USD"
-    lane.worker()
-    lane.venue.post("/sim/fill", {"symbol": "PF_ETHUSD", "side": "buy", "qty": "1"})
-    wait_for(lambda: "symbol_frozen" in lane.kinds())
-    assert "is frozen" in lane.run()
-
-    lane.venue.post("/sim/fill", {"symbol": "PF_ETHUSD", "side": "sell", "qty": "1"})
-    assert "thaws at its next look" in lane.run()
-    wait_for(lambda: "person_asked" in lane.kinds())
-    looked(lane.worker_at_work)
-    assert "symbol_frozen" not in lane.kinds()[lane.kinds().index("person_asked") :]
-
-
-@plays("outside", "Venue outage")
-def venue_outage(lane: Lane) -> None:
-    worker = lane.worker_at_work
-    if not lane.venue.open_orders("-s"):
-        entered_and_protected(worker, lane.venue)
-    stop = lane.one_stop()
-    lane.venue.post("/sim/faults", {"rules": [{"kind": "html", "path": "*", "status": 502}]})
-    ticks = worker.text().count('"tick"')
-    until(lambda: worker.text().count('"tick"') >= ticks + 4, worker)
-    assert "H13" in lane.run()
-    lane.run()
-    lane.venue.post("/sim/faults", {"rules": []})
-    looked(worker, 3)
-    lane.rest()
-
-    assert lane.one_stop() == stop
 
 
 def play(blocks: Sequence[Block], lanes: Sequence[str] = ()) -> tuple[list[Ran], Mapping[str, str]]:
