@@ -200,7 +200,7 @@ class Book:
             ):
                 self._move(self._owner(cid), event)
             case Corrected(position_id=position_id, symbol=symbol):
-                self._include_late_fills(symbol, event.venue_at or event.at)
+                self._include_late_fills(symbol, event)
                 self._move(position_id, event)
             case Peaked(position_id=position_id):
                 self._move(position_id, event)
@@ -248,14 +248,16 @@ class Book:
         if position.id in self.positions or (beside and not cleared_away):
             raise IllegalTransition(f"a position on {position.symbol} is open already")
         if isinstance(event, Adopted):
-            self._include_late_fills(event.symbol, event.venue_at or event.at)
+            self._include_late_fills(event.symbol, event)
         self.positions[position.id] = position
 
-    def _include_late_fills(self, symbol: str, at: datetime) -> None:
+    def _include_late_fills(self, symbol: str, taken: Corrected | Adopted) -> None:
         """A size taken from the venue holds every fill before it: one of a closed position, told late, adds nothing."""
         for each in self.positions.values():
             if each.symbol == symbol:
-                self.positions[each.id] = replace(each, corrected_at=at)
+                self.positions[each.id] = replace(
+                    each, corrected_at=taken.at, holds_fills_until=taken.venue_at or taken.at
+                )
 
     def _fold_fill(self, position_id: str, event: Event, fill_id: str) -> None:
         if fill_id in self._position_of_fill:  # venues repeat themselves; a fill counts once (G)

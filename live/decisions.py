@@ -76,13 +76,14 @@ class Decider:
             for opinion in news.opinions:
                 if opinion.candle.closed_at <= self._book.decided.get(feed.symbol, opinion.candle.opened_at):
                     continue
-                if opinion.observation.signal is None:
+                if (signal := opinion.observation.signal) is None:
                     silent.append(self._silent(feed.symbol, opinion))
-                else:
-                    await self._decide(feed.symbol, opinion, opinion.observation.signal, look, listed, hold)
-            if len(silent) >= MOST_AT_ONCE:
-                await self._execution.record(*silent)
-                silent.clear()
+                # a symbol's newest row must be of its newest candle: a restart reads no other
+                if len(silent) >= MOST_AT_ONCE or (signal and any(each.symbol == feed.symbol for each in silent)):
+                    await self._execution.record(*silent)
+                    silent.clear()
+                if signal is not None:
+                    await self._decide(feed.symbol, opinion, signal, look, listed, hold)
 
     def _silent(self, symbol: str, opinion: Opinion) -> Decided:
         seen = opinion.observation

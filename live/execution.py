@@ -200,8 +200,12 @@ class Execution:
     async def _while_signing(self, spec: OrderSpec, expires_at: datetime, committed: Awaitable[T]) -> T:
         """What `committed` gives; while the store commits, the order's request is signed, and waits for `_send`."""
         if self._signer is not None:
-            await asyncio.sleep(0)  # the statement is on its way to the server first
-            await self._signer.sign_ahead(spec, expires_at=expires_at)
+            try:
+                await asyncio.sleep(0)  # the statement is on its way to the server first
+                await self._signer.sign_ahead(spec, expires_at=expires_at)
+            except Exception:
+                await committed  # that it failed counts for more
+                raise
         return await committed
 
     async def _send(self, spec: OrderSpec, expires_at: datetime) -> SubmitOutcome:

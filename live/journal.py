@@ -8,6 +8,9 @@ only a restart that folds again can tell.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +51,9 @@ T = TypeVar("T")
 _SESSION_MS = {"statement_timeout": 5000, "lock_timeout": 2000, "idle_in_transaction_session_timeout": 2000}
 _PRICES = ("open", "high", "low", "close", "volume")
 _FENCED_SQLSTATE = "PF001"  # raised by prodsafe.fence()
+_PATIENCE_SECONDS = 8.0  # longer than any statement may take; a server process that stands still ends none by itself
+_PATIENCE_TO_LOAD_SECONDS = 120.0  # a fold is many statements
+_PREPARED_ROWS = 4  # what stands between a decision and its order; a plan of more is not worth the server's memory
 
 
 class JournalUnavailable(Refused):
@@ -239,12 +245,15 @@ class PostgresJournal:
             await self._appends.set_autocommit(True)
             self._cursor = psycopg.AsyncRawCursor(self._appends)
         values = [self._scope, self._epoch, self._holder, *chain.from_iterable(map(_values_of, rows))]
-        await self._cursor.execute(_insert(len(rows), where), values)
+        await self._cursor.execute(_insert(len(rows), where), values, prepare=len(rows) <= _PREPARED_ROWS)
         self._meters.observe("journal_commit_seconds", time.perf_counter() - began)
         return self._cursor.rowcount
 
     async def load(self) -> Loaded:
-        return await self._run(lambda: sort_out(read_row(*row) for row in rows_to_fold(self._connection, self._scope)))
+        return await self._run(
+            lambda: sort_out(read_row(*row) for row in rows_to_fold(self._connection, self._scope)),
+            patience_seconds=_PATIENCE_TO_LOAD_SECONDS,
+        )
 
     async def latch(self) -> Halt:
         return await self._run(lambda: latches.read(self._connection, self._scope))
@@ -289,20 +298,26 @@ class PostgresJournal:
             await self._on_thread(self._connection.close)
         self._thread.shutdown(wait=False)
 
-    def _run(self, work: Callable[[], T]) -> Awaitable[T]:
-        return self._alone(lambda: self._on_thread(work))
+    def _run(self, work: Callable[[], T], *, patience_seconds: float | None = None) -> Awaitable[T]:
+        return self._alone(lambda: self._on_thread(work), patience_seconds=patience_seconds)
 
     def _on_thread(self, work: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _alone(self, work: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        return asyncio.shield(asyncio.ensure_future(self._translated(work)))
+    def _alone(self, work: Callable[[], Awaitable[T]], *, patience_seconds: float | None = None) -> Awaitable[T]:
+        return asyncio.shield(asyncio.ensure_future(self._translated(work, patience_seconds or _PATIENCE_SECONDS)))
 
-    async def _translated(self, work: Callable[[], Awaitable[T]]) -> T:
+    def _hang_up(self) -> None:
+        """What waits for the server, here or on the thread, wakes up with a lost connection."""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._connection.pgconn.socket)) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    async def _translated(self, work: Callable[[], Awaitable[T]], patience_seconds: float) -> T:
         """PostgreSQL's errors become the runtime's words."""
         async with self._turn:
             if self._broken is not None:
                 raise self._broken
+            patience = asyncio.get_running_loop().call_later(patience_seconds, self._hang_up)
             try:
                 return await work()
             except psycopg.errors.UniqueViolation as error:
@@ -315,6 +330,8 @@ class PostgresJournal:
                 else:
                     raise
                 raise self._broken from error
+            finally:
+                patience.cancel()
 
 
 # --- in memory, for simulation --------------------------------------------------------------------

@@ -14,6 +14,7 @@ from live.venue import Venue
 from prodsafe.errors import VenueUnreadable
 
 SECOND_READING = timedelta(minutes=1)  # how soon a list in doubt, or one that could not be read, is asked for again
+CONTRADICTED = timedelta(seconds=1)  # the same, while the venue itself says that our list is wrong
 
 
 class ListingWatch:
@@ -72,18 +73,21 @@ class ListingWatch:
 
     def contradicted(self) -> None:
         """The venue refused a price or a size that our list allows: a new tick or step, and a stop may wait for it."""
-        self._contradicted = True
+        if not self._contradicted:
+            self._contradicted, self._due_at = True, self._clock.now()
 
     async def refresh(self) -> None:
         """Ask again when it is time; a list that cannot be read leaves the last good one in place.
 
-        One that the venue contradicted is read in each look, whatever else is urgent, until it can be believed.
+        One that the venue contradicted is read whatever else is urgent, and again soon, until it can be believed.
         """
-        if not self._contradicted and (not self._is_due() or self._is_urgent()):
+        if not self._is_due() or (self._is_urgent() and not self._contradicted):
             return
         try:
             await self.read()
-            self._contradicted = bool(self._listing and self._listing.doubts)
+            self._contradicted = self._contradicted and bool(self._listing and self._listing.doubts)
+            if self._contradicted:
+                self._due_at = self._clock.now() + CONTRADICTED
         except VenueUnreadable as unreadable:
             self._due_at = self._clock.now() + SECOND_READING
             self._narrate(f"the venue's list could not be read: {unreadable.refusals[0].cause}")

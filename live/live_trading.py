@@ -286,7 +286,10 @@ class LiveTrading:
 
     async def _finish_flattens(self, look: Look) -> None:
         """What people asked to be closed is done once two readings in a row show nothing left of it."""
-        left = {number: flatten.left(asked, self.book, look.reading) for number, asked in self.book.flattening.items()}
+        left = {
+            number: flatten.left(asked, self.book, look.reading, self._reconciler.unexplained)
+            for number, asked in self.book.flattening.items()
+        }
         flat = {number for number, words in left.items() if not words}
         for number in flat & self._flat_at_last_look:
             await self._execution.record(FlattenDone(at=self._clock.now(), request_id=number))
@@ -346,6 +349,8 @@ class LiveTrading:
             await self._execution.settle(position.id, instrument, wanted, ticker.mark_price if ticker else None)
 
     async def _consider(self, look: Look) -> None:
+        if self._stopping.is_set():  # what closes now is for the successor to hear
+            return
         hold = hold_on_entries(
             self._latch, self._senses(), mismatches=self._reconciler.mismatches, flattening=self.book.flattening
         )

@@ -205,7 +205,8 @@ def _external(book: Book, fill: Fill, at: datetime) -> ExternalFill | None:
         return None
     if any(order.spec.symbol == fill.symbol for order in book.doubted_orders(at - DOUBT)):
         return None
-    if fill.filled_at <= position.opened_at or book.is_ours(fill.client_order_id, fill.venue_order_id):
+    is_held = fill.filled_at <= (position.holds_fills_until or position.opened_at)
+    if is_held or book.is_ours(fill.client_order_id, fill.venue_order_id):
         return None
     return ExternalFill(at=at, position_id=position.id, fill=fill)
 

@@ -23,6 +23,7 @@ class Reconciler:
     """Brings the book to what each reading shows. Between readings it remembers only what one alone cannot prove.
 
     mismatches: sizes that the last reading saw differ, and that the next may confirm. findings: all that it saw differ.
+    unexplained: when (UTC) contracts were last shown of which the book knows nothing, by symbol.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Reconciler:
     ) -> None:
         self.mismatches: Mismatch = {}
         self.findings: Sequence[Finding] = ()
+        self.unexplained: dict[str, datetime] = {}
         self._book = book
         self._venue = venue
         self._execution = execution
@@ -88,17 +90,22 @@ class Reconciler:
         Raises VenueUnreadable when a look-up cannot be answered; what was recorded until then stands.
         """
         record = self._execution.record
+        before = {each.symbol: self._book.signed_qty(each.symbol) for each in reading.positions}
         await record(*reconcile.acknowledged(self._book, reading))
         found = await self._look_up(reading)
         await self._take_fills(reading)
         await self._take_evidence(reading, found)
         differing = reconcile.mismatches(self._book, reading, self.mismatches)
+        # fills are read last: a size as it was before them is explained by them
+        strange = {symbol for symbol, each in differing.items() if each.theirs not in (0, before.get(symbol))}
+        self.unexplained |= dict.fromkeys(strange, reading.began_at)
         for symbol in reconcile.confirmed(differing, self._book, reading):
             mended = await self._mend_size(symbol, reading, tickers, instruments)
             if mended and self._book.signed_qty(symbol) != reading.signed_qty(symbol):  # ours is gone, theirs turned
                 mended = await self._mend_size(symbol, reading, tickers, instruments)
             if mended:
                 differing.pop(symbol)
+                self.unexplained.pop(symbol, None)
         self.mismatches = differing
         for mend in reconcile.unexplained_orders(self._book, reading, self._scope_hash):
             await self._act_on(mend)

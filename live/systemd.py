@@ -74,10 +74,9 @@ class Systemd:
     def _tell(self, *lines: str) -> None:
         if self._socket is None or self._address is None:
             return
-        with contextlib.suppress(
-            OSError
-        ):  # a full or a missing socket must not hold up who has positions to look after
-            self._socket.sendto("\n".join(lines).encode(), socket.MSG_DONTWAIT, self._address)
+        # a full or a missing socket must not hold up who has positions to look after
+        with contextlib.suppress(OSError):
+            self._socket.sendto("\n".join(lines).encode(errors="replace"), socket.MSG_DONTWAIT, self._address)
 
 
 def _status(words: str) -> str:

@@ -76,6 +76,7 @@ class Position:
     naked_since: datetime | None = None
     naked_seconds: float = 0.0
     corrected_at: datetime | None = None
+    holds_fills_until: datetime | None = None
     oversold: Fill | None = None
     closed_at: datetime | None = None
 
@@ -161,7 +162,7 @@ def opened(event: IntentApproved | Adopted) -> Position:
                 entered_at=event.at,
                 average_entry_price=event.entry_price,
                 naked_since=event.at,
-                corrected_at=event.venue_at,
+                holds_fills_until=event.venue_at,
             )
 
 
@@ -173,7 +174,7 @@ def apply(position: Position, event: Event) -> Position:
         case Filled(client_order_id=cid, fill=fill):
             after = _filled(position, _order(position, cid), fill)
         case ExternalFill(fill=fill):
-            after = (_entered if fill.side is position.side.entry else _exited)(position, fill)
+            after = (_entered if fill.side is position.side.entry else _exited)(position, fill, None)
         case Corrected():
             after = _corrected(position, event)
         case Peaked():
@@ -224,16 +225,21 @@ def _intended(position: Position, event: OrderIntended) -> Position:
 
 def _filled(position: Position, order: Order, fill: Fill) -> Position:
     moved = _entered if order.spec.leg is Leg.ENTRY else _exited
-    return moved(_with_order(position, executed(order, fill)), fill)
+    return moved(_with_order(position, executed(order, fill)), fill, order)
 
 
-def _counts(position: Position, fill: Fill) -> bool:
-    """A correction already holds every fill before it: adding one of them again would count it twice."""
-    return position.corrected_at is None or fill.filled_at > position.corrected_at
+def _counts(position: Position, fill: Fill, order: Order | None) -> bool:
+    """A size taken from the venue holds every fill before it: adding one of them again would count it twice.
+
+    One of an order that was asked for after that is none of them, whatever two clocks say of the same second.
+    """
+    if order is not None and order.intended_at >= (position.corrected_at or position.opened_at):
+        return True
+    return position.holds_fills_until is None or fill.filled_at > position.holds_fills_until
 
 
 def _corrected(position: Position, event: Corrected) -> Position:
-    after = replace(position, qty=event.qty, corrected_at=event.venue_at or event.at)
+    after = replace(position, qty=event.qty, corrected_at=event.at, holds_fills_until=event.venue_at or event.at)
     if position.entered_qty >= event.qty:
         return after
     entered_at = position.entered_at or event.at
@@ -248,8 +254,8 @@ def _peaked(position: Position, event: Peaked) -> Position:
     return replace(position, peak_price=event.mark_price, peaked_at=event.at)
 
 
-def _entered(position: Position, fill: Fill) -> Position:
-    if not _counts(position, fill):
+def _entered(position: Position, fill: Fill, order: Order | None) -> Position:
+    if not _counts(position, fill, order):
         return replace(position, realised_quote=position.realised_quote - fill.fee_quote)
     cost = position.average_entry_price * position.entered_qty + fill.price * fill.qty
     entered_qty = position.entered_qty + fill.qty
@@ -275,12 +281,12 @@ def _already_sold(position: Position, fill: Fill) -> tuple[Position, Decimal]:
     return replace(position, oversold=rest, realised_quote=position.realised_quote + gain), fill.qty - qty
 
 
-def _exited(position: Position, fill: Fill) -> Position:
+def _exited(position: Position, fill: Fill, order: Order | None) -> Position:
     """A fill may take more than we know of: an entry's fill is told late, or a person sold what our stop sold too.
 
     In that case the rest opened something else, which is for reconcile.
     """
-    counts = _counts(position, fill)
+    counts = _counts(position, fill, order)
     closed = min(fill.qty, position.qty) if counts else fill.qty
     gain = position.side.sign * (fill.price - position.average_entry_price) * closed * position.contract_size
     qty = position.qty - closed if counts else position.qty

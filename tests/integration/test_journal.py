@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -395,6 +397,23 @@ async def test_a_lost_connection_breaks_the_journal_for_good(held: PostgresJourn
         with pytest.raises(JournalUnavailable) as refused:
             await held.append([equity(2)])
         assert refused.value.exit_code == ExitCode.LEASE_LOST
+
+
+@pytest.mark.parametrize("what", ["an append, on the loop", "the latch, on the thread"])
+async def test_a_server_process_that_stands_still_breaks_the_journal_within_its_patience(
+    held: PostgresJournal, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends no statement by itself, its kernel answers for it, and the lease lives in another session."""
+    monkeypatch.setattr("live.journal._PATIENCE_SECONDS", 0.5)
+    await held.append([equity(1)])
+    backend = held._connection.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(JournalUnavailable):
+            async with asyncio.timeout(5):
+                await (held.append([equity(2)]) if what.startswith("an") else held.latch())
+    finally:
+        os.kill(backend, signal.SIGCONT)
 
 
 async def test_a_cancelled_task_does_not_undo_its_append(held: PostgresJournal) -> None:

@@ -235,6 +235,20 @@ def test_a_request_that_is_signed_already_stays_here_when_its_intent_is_refused(
     assert here.script.kinds_before == []
 
 
+def test_a_lost_lease_is_heard_although_signing_failed_too() -> None:
+    """As a bug it would have ended the worker with 70, and nobody would have known that another one holds the lease."""
+    here = desk(Accepted("v1"), venue=Signing, store_kind=Unhurried)
+    here.store.take(SCOPE, UUID(int=8))
+
+    async def broken(order: OrderSpec, *, expires_at: datetime) -> None:
+        raise ZeroDivisionError("a bug in the signer")
+
+    here.script.sign_ahead = broken  # type: ignore[attr-defined]
+
+    with pytest.raises(LeaseLost):
+        asyncio.run(here.execution.perform(stop_command()))
+
+
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [

@@ -302,6 +302,20 @@ def test_a_size_taken_from_the_venue_holds_every_fill_before_it_on_the_venues_cl
     assert apply(position, bought).qty == d(1)
 
 
+def test_a_fill_of_an_order_asked_for_after_a_size_was_taken_counts_whatever_two_clocks_say() -> None:
+    """The exit of an adopted position filled in the second of its adoption, and the book went on holding it."""
+    adopted = Adopted(
+        at=at(10), position_id="ps-abc-1-1", symbol=BTC, side=Side.LONG, qty=d(1), entry_price=d(100),
+        stop_price=d(90), venue_at=at(12),
+    )  # fmt: skip
+    out = spec(Leg.EXIT, 3)
+    position = opened(adopted)
+    for event in (*live(out, 10), filled(out, "1", "99", seconds=11)):
+        position = apply(position, event)
+
+    assert position.qty == 0
+
+
 def test_naked_time_is_measured_from_fill_to_live_stop() -> None:
     position = after(*live(ENTRY), filled(ENTRY, seconds=1), intended(STOP, 2), live(STOP, 2.4)[1])
 
