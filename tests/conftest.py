@@ -9,6 +9,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test here is about speed, and a busy machine takes its time for the first example.
+settings.register_profile("prodsafe", deadline=None)
+settings.load_profile("prodsafe")
 
 # A background job ignores Ctrl-C, and so do its children: the tests that send it must not depend on who started them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
