@@ -51,7 +51,7 @@ class Decider:
         try:
             await self._hear(heard, silent, look, listed, hold)
         finally:  # in one statement each for all symbols; also where the venue fell silent among them
-            await self._execution.record(*silent)
+            await self._write(silent)
             await self._journal.save_candles(heard)
 
     async def _hear(
@@ -80,10 +80,14 @@ class Decider:
                     silent.append(self._silent(feed.symbol, opinion))
                 # a symbol's newest row must be of its newest candle: a restart reads no other
                 if len(silent) >= MOST_AT_ONCE or (signal and any(each.symbol == feed.symbol for each in silent)):
-                    await self._execution.record(*silent)
-                    silent.clear()
+                    await self._write(silent)
                 if signal is not None:
                     await self._decide(feed.symbol, opinion, signal, look, listed, hold)
+
+    async def _write(self, silent: list[Decided]) -> None:
+        """Once, whatever becomes of it: a write that failed or was interrupted may be committed all the same."""
+        written, silent[:] = tuple(silent), ()
+        await self._execution.record(*written)
 
     def _silent(self, symbol: str, opinion: Opinion) -> Decided:
         seen = opinion.observation
