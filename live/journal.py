@@ -127,29 +127,34 @@ def fenced(scope: str, epoch: int) -> LeaseLost:
 # InternalError: among them "read-only transaction" after a failover that left this connection on a replica.
 _OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
-_COLUMNS = {
-    "kind": "text",
-    "symbol": "text",
-    "client_order_id": "text",
-    "fill_id": "text",
-    "at": "timestamptz",
-    "payload": "jsonb",
-}
-_values_of = attrgetter(*_COLUMNS)  # of a Row
-_NOT_HALTED = "NOT coalesce((SELECT halted FROM live.halt_event WHERE scope = $1 ORDER BY id DESC LIMIT 1), false)"
+_KINDS = ("text", "text", "text", "text", "timestamptz", "jsonb")  # of a row's columns
+_ROW = "($4::text, $5::text, $6::text, $7::text, $8::timestamptz, $9::jsonb)"
+_values_of = attrgetter("kind", "symbol", "client_order_id", "fill_id", "at", "payload")  # of a Row
+
+_APPEND = """
+INSERT INTO live.event AS known (scope, epoch, holder, kind, symbol, client_order_id, fill_id, at, payload)
+SELECT $1::text, $2::bigint, $3::uuid,
+       new.kind, new.symbol, new.client_order_id, new.fill_id, new.at, new.payload
+FROM (VALUES ($4::text, $5::text, $6::text, $7::text, $8::timestamptz, $9::jsonb))
+     AS new (kind, symbol, client_order_id, fill_id, at, payload)
+WHERE true
+ON CONFLICT (scope, fill_id) WHERE fill_id IS NOT NULL
+DO UPDATE SET kind = known.kind WHERE live.check_repeated_fill(known, excluded)
+"""
+
+_APPEND_UNLESS_HALTED = _APPEND.replace(
+    "WHERE true",
+    "WHERE NOT coalesce((SELECT halted FROM live.halt_event WHERE scope = $1 ORDER BY id DESC LIMIT 1), false)",
+)
 
 
 @lru_cache(maxsize=64)
-def _insert(row_count: int, where: str) -> str:
-    """The statement that appends so many rows. Its parameters: scope, epoch, holder, then each row's columns."""
-    numbers = count(4)
-    rows = [", ".join(f"${next(numbers)}::{kind}" for kind in _COLUMNS.values()) for _ in range(row_count)]
-    return f"""
-INSERT INTO live.event AS known (scope, epoch, holder, {", ".join(_COLUMNS)})
-SELECT $1::text, $2::bigint, $3::uuid, new.* FROM (VALUES ({"), (".join(rows)})) AS new WHERE {where}
-ON CONFLICT (scope, fill_id) WHERE fill_id IS NOT NULL
-DO UPDATE SET kind = known.kind WHERE live.check_repeated_fill(known, excluded)
-"""  # noqa: S608 - made of this file's words and of numbers
+def _of_rows(append: str, row_count: int) -> str:
+    """The same statement for so many rows: scope, epoch, holder, then each row's columns."""
+    rows = [
+        ", ".join(f"${4 + 6 * row + place}::{kind}" for place, kind in enumerate(_KINDS)) for row in range(row_count)
+    ]
+    return append.replace(_ROW, ", ".join(f"({row})" for row in rows))
 
 
 _SAVE_STATUS = """
@@ -228,14 +233,14 @@ class PostgresJournal:
         return self._alone(lambda: self._appended_unless_halted(events))
 
     async def _appended(self, events: Sequence[Event]) -> None:
-        await self._inserted(events, where="true")
+        await self._inserted(_APPEND, events)
 
     async def _appended_unless_halted(self, events: Sequence[Event]) -> Halt | None:
-        if await self._inserted(events, where=_NOT_HALTED):
+        if await self._inserted(_APPEND_UNLESS_HALTED, events):
             return None
         return await self._on_thread(lambda: latches.read(self._connection, self._scope))
 
-    async def _inserted(self, events: Sequence[Event], *, where: str) -> int:
+    async def _inserted(self, append: str, events: Sequence[Event]) -> int:
         """How many rows were committed."""
         rows = [row_of(event) for event in without_repeats(events)]
         if not rows:
@@ -245,7 +250,7 @@ class PostgresJournal:
             await self._appends.set_autocommit(True)
             self._cursor = psycopg.AsyncRawCursor(self._appends)
         values = [self._scope, self._epoch, self._holder, *chain.from_iterable(map(_values_of, rows))]
-        await self._cursor.execute(_insert(len(rows), where), values, prepare=len(rows) <= _PREPARED_ROWS)
+        await self._cursor.execute(_of_rows(append, len(rows)), values, prepare=len(rows) <= _PREPARED_ROWS)
         self._meters.observe("journal_commit_seconds", time.perf_counter() - began)
         return self._cursor.rowcount
 

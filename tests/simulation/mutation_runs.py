@@ -17,7 +17,7 @@ from prodsafe.output import say
 from tests.simulation.life import Life, run
 from tests.simulation.mutations import MUTATIONS, taken_out
 
-SEEDS = 40
+SEEDS = 80
 STEPS = 100
 
 

@@ -211,7 +211,7 @@ MUTATIONS: dict[str, Mutation] = {
         says="the venue is told an expiry of an hour",
         replaces={"live.execution:Execution._send": _without_expiry},
         breaks=("epochs went back", "rests at the venue", "two open positions"),
-        faults={"late_request": 0.3, "crash": 0.03},
+        faults={"late_request": 0.6, "crash": 0.08},
     ),
     "no-permit": Mutation(
         says="the lease is not asked before a send",
@@ -253,7 +253,7 @@ MUTATIONS: dict[str, Mutation] = {
         says="the stop has the size that the intent wanted, not the one that is held",
         replaces={"live.position.protection:place_stop": _wanted_size},
         breaks=("stops [", "nothing happened, and yet", "naked"),
-        faults={"partial_fill": 1.0},
+        faults={"partial_fill": 1.0, "price_move": 0.1, "crash": 0.03},
     ),
     "naked-bound-ignored": Mutation(
         says="a position whose stops are refused is never closed",
