@@ -151,9 +151,8 @@ _APPEND_UNLESS_HALTED = _APPEND.replace(
 @lru_cache(maxsize=64)
 def _of_rows(append: str, row_count: int) -> str:
     """The same statement for so many rows: scope, epoch, holder, then each row's columns."""
-    rows = [
-        ", ".join(f"${4 + 6 * row + place}::{kind}" for place, kind in enumerate(_KINDS)) for row in range(row_count)
-    ]
+    numbers = count(4)
+    rows = [", ".join(f"${next(numbers)}::{kind}" for kind in _KINDS) for _ in range(row_count)]
     return append.replace(_ROW, ", ".join(f"({row})" for row in rows))
 
 
