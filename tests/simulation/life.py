@@ -24,6 +24,7 @@ from tests.simulation.weather import Faults
 
 STEPS = 120
 QUIET_TICKS = 60
+LAST_TICKS = 12
 SUPERVISOR_SECONDS = 5.0  # between two tries of a supervisor to start a worker
 
 
@@ -95,6 +96,8 @@ async def settle(stage: Stage, *, ticks: int = QUIET_TICKS) -> None:
     for _ in range(ticks):
         if stage.found:
             return
+        await step(stage)
+    for _ in range(0 if stage.worker else LAST_TICKS):  # who dies in the last tick has a successor, too
         await step(stage)
     stage.effects_lived = len(stage.effects)
     if not stage.found and stage.worker is not None:
