@@ -70,6 +70,7 @@ class Book:
 
     def __init__(self) -> None:
         self.positions: dict[str, Position] = {}
+        self._ids_on: dict[str, list[str]] = {}  # of the positions of a symbol, in the order of their beginnings
         self.frozen: dict[str, str] = {}
         self.thawed_by_person: set[tuple[str, str]] = set()
         self.flattening: dict[int, PersonAsked] = {}
@@ -100,13 +101,22 @@ class Book:
 
         Beside it an older one may still take its last orders back, flat and on its way to be closed.
         """
-        on_symbol = [position for position in self.open_positions() if position.symbol == symbol]
-        return next((position for position in on_symbol if position.qty > 0), on_symbol[-1] if on_symbol else None)
+        open_ones = self._open_on(symbol)
+        return next((position for position in open_ones if position.qty > 0), open_ones[-1] if open_ones else None)
 
     def signed_qty(self, symbol: str) -> Decimal:
         """Contracts held on a symbol, negative when short."""
-        held = (position for position in self.open_positions() if position.symbol == symbol)
-        return sum((position.side.sign * position.qty for position in held), Decimal(0))
+        return sum((position.side.sign * position.qty for position in self._open_on(symbol)), Decimal(0))
+
+    def exposed_qty(self, symbol: str) -> Decimal:
+        """Signed contracts that the venue should show: an end without its fills counts, and what came after it."""
+        return sum((position.side.sign * position.exposed_qty for position in self._open_on(symbol)), Decimal(0))
+
+    def _on(self, symbol: str) -> list[Position]:
+        return [self.positions[position_id] for position_id in self._ids_on.get(symbol, ())]
+
+    def _open_on(self, symbol: str) -> list[Position]:
+        return [position for position in self._on(symbol) if position.closed_at is None]
 
     def working_orders(self) -> list[Order]:
         return [order for position in self.open_positions() for order in position.orders.values() if order.is_working]
@@ -119,9 +129,7 @@ class Book:
 
     def closed_since(self, symbol: str, since: datetime) -> list[Position]:
         """Positions of a symbol that closed since then (UTC), the last one first."""
-        closed = [
-            (each.closed_at, each) for each in self.positions.values() if each.symbol == symbol and each.closed_at
-        ]
+        closed = [(each.closed_at, each) for each in self._on(symbol) if each.closed_at]
         return [each for at, each in sorted(closed, key=lambda pair: pair[0], reverse=True) if at >= since]
 
     def order_of(self, client_order_id: str | None, venue_order_id: str | None) -> Order | None:
@@ -177,6 +185,8 @@ class Book:
     def apply(self, event: Event) -> None:
         """Fold one committed event. Raises IllegalTransition when it contradicts what was folded before."""
         match event:
+            case Decided(symbol=symbol, closed_at=closed_at):  # most of all events, so that it stands first
+                self.decided[symbol] = max(closed_at, self.decided.get(symbol, closed_at))
             case IntentApproved() | Adopted():
                 self._open(event)
             case OrderIntended(spec=spec):
@@ -208,8 +218,6 @@ class Book:
                 self.frozen[symbol] = reason
             case SymbolThawed(symbol=symbol):
                 self.frozen.pop(symbol, None)
-            case Decided(symbol=symbol, closed_at=closed_at):
-                self.decided[symbol] = max(closed_at, self.decided.get(symbol, closed_at))
             case PersonAsked():
                 self._obey(event)
             case FlattenDone(request_id=request_id):
@@ -250,14 +258,12 @@ class Book:
         if isinstance(event, Adopted):
             self._include_late_fills(event.symbol, event)
         self.positions[position.id] = position
+        self._ids_on.setdefault(position.symbol, []).append(position.id)
 
     def _include_late_fills(self, symbol: str, taken: Corrected | Adopted) -> None:
         """A size taken from the venue holds every fill before it: one of a closed position, told late, adds nothing."""
-        for each in self.positions.values():
-            if each.symbol == symbol:
-                self.positions[each.id] = replace(
-                    each, corrected_at=taken.at, holds_fills_until=taken.venue_at or taken.at
-                )
+        for each in self._on(symbol):
+            self.positions[each.id] = replace(each, corrected_at=taken.at, holds_fills_until=taken.venue_at or taken.at)
 
     def _fold_fill(self, position_id: str, event: Event, fill_id: str) -> None:
         if fill_id in self._position_of_fill:  # venues repeat themselves; a fill counts once (G)
@@ -287,6 +293,7 @@ class Book:
 
     def _drop(self, position: Position) -> None:
         """Its ids outlive it. An order that was concluded from silence may yet show itself: that one stays ours."""
+        self._ids_on[position.symbol].remove(position.id)
         if position.closed_at and not any(order.never_arrived for order in position.orders.values()):
             self._dropped[position.id] = position.closed_at
         newest = max(self._dropped.values(), default=None)

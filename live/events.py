@@ -336,12 +336,6 @@ def _has_naive_time(value: object) -> bool:
 def symbol_of(event: Event) -> str | None:
     """The symbol an event speaks about where it names one, for the journal's index."""
     match event:
-        case IntentApproved(intent=intent):
-            return intent.symbol
-        case OrderIntended(spec=spec):
-            return spec.symbol
-        case Filled(fill=fill) | ExternalFill(fill=fill):
-            return fill.symbol
         case (
             Decided(symbol=symbol)
             | Adopted(symbol=symbol)
@@ -352,6 +346,12 @@ def symbol_of(event: Event) -> str | None:
             | PersonAsked(symbol=symbol)
         ):
             return symbol
+        case IntentApproved(intent=intent):
+            return intent.symbol
+        case OrderIntended(spec=spec):
+            return spec.symbol
+        case Filled(fill=fill) | ExternalFill(fill=fill):
+            return fill.symbol
         case _:
             return None
 
@@ -359,6 +359,8 @@ def symbol_of(event: Event) -> str | None:
 def client_order_id_of(event: Event) -> str | None:
     """The client order id an event speaks about, for the journal's index."""
     match event:
+        case Decided():  # most of all events, so that it stands first
+            return None
         case OrderIntended(spec=spec):
             return spec.client_order_id
         case (

@@ -7,14 +7,16 @@ venue is late, wrong or away: docs/market-data.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
 from live.model import Candle
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ZERO, INFINITE = Decimal(0), Decimal("Infinity")
 HOLE_PATIENCE = timedelta(minutes=1)  # how long a hole may yet be filled, from the close of the candle after it
 
 # every length of candle that the runtime, the operators' commands and the simulated venue know
@@ -49,10 +51,12 @@ class Arrivals:
     """What one reading adds to a series.
 
     fresh: closed candles not read before, oldest first, none beyond a hole that may yet be filled. hole: that one.
-    revised: another telling of the last candle's prices; the series keeps the one that was decided on.
+    gaps: every hole of the reading. revised: another telling of the last candle's prices; the series keeps the one
+    that was decided on.
     """
 
     fresh: tuple[Candle, ...] = ()
+    gaps: Sequence[Gap] = ()
     hole: Gap | None = None
     revised: Candle | None = None
 
@@ -85,14 +89,23 @@ def problems(candle: Candle) -> list[str]:
     found: list[str] = []
     if (candle.opened_at - EPOCH) % candle.timeframe:
         found.append(f"opened_at {candle.opened_at} is not on the grid of {candle.timeframe}")
-    prices = _prices(candle)
-    if not all(map(Decimal.is_finite, prices)) or min(prices) <= 0:
-        return [*found, f"a price is not positive: {', '.join(map(str, prices))}"]
-    if min(prices) < candle.low or candle.high < max(prices):
-        found.append(f"open and close are not within low and high: {', '.join(map(str, prices))}")
+    if wrong := _wrong_prices(candle):
+        found.append(wrong)
     if not candle.volume.is_finite() or candle.volume < 0:
         found.append(f"volume is negative or not a number: {candle.volume}")
     return found
+
+
+def _wrong_prices(candle: Candle) -> str | None:
+    """None at once for prices that can be, as nearly all are; what is no number fails in the comparison."""
+    with suppress(InvalidOperation):
+        if ZERO < candle.low <= candle.open <= candle.high < INFINITE and candle.low <= candle.close <= candle.high:
+            return None
+    prices = _prices(candle)
+    told = ", ".join(map(str, prices))
+    if not all(map(Decimal.is_finite, prices)) or min(prices) <= 0:
+        return f"a price is not positive: {told}"
+    return f"open and close are not within low and high: {told}"
 
 
 def closed(candles: Iterable[Candle], now: datetime) -> list[Candle]:
@@ -100,11 +113,16 @@ def closed(candles: Iterable[Candle], now: datetime) -> list[Candle]:
 
     The venue's last row is usually still open; it is dropped. Raises BadCandles where a closed one cannot be true.
     """
-    finished = [candle for candle in candles if candle.closed_at <= now]
+    finished = [candle for candle in candles if candle.opened_at + candle.timeframe <= now]
     for candle in finished:
         if wrong := problems(candle):
             raise BadCandles(f"{candle.symbol} {candle.opened_at.isoformat()}: {'; '.join(wrong)}")
-    return merge(finished)
+    in_order = all(_follows(after, before) for before, after in pairwise(finished))
+    return finished if in_order else merge(finished)
+
+
+def _follows(after: Candle, before: Candle) -> bool:
+    return after.opened_at > before.opened_at and after.symbol == before.symbol and after.timeframe == before.timeframe
 
 
 def merge(*series: Iterable[Candle]) -> list[Candle]:
@@ -140,19 +158,16 @@ def arrivals(read: Sequence[Candle], last: Candle | None, now: datetime) -> Arri
     read: as closed() gives them. A hole is waited for while it is new: a venue may list a candle late. After that the
     venue had none, and the series goes on behind it.
     """
-    fresh = newer(read, last)
-    hole = next((gap for gap in gaps_after(last, fresh) if _may_be_filled(gap, fresh, now)), None)
+    fresh = tuple(read) if last is None else tuple([each for each in read if each.opened_at > last.opened_at])
+    holes = gaps_after(last, fresh)
+    hole = next((gap for gap in holes if _may_be_filled(gap, fresh, now)), None)
     told = next((candle for candle in read if candle.opened_at == last.opened_at), None) if last else None
     return Arrivals(
         fresh=fresh if hole is None else tuple(candle for candle in fresh if candle.opened_at < hole.begins_at),
+        gaps=holes,
         hole=hole,
         revised=told if told and last and _prices(told) != _prices(last) else None,
     )
-
-
-def newer(read: Sequence[Candle], last: Candle | None) -> tuple[Candle, ...]:
-    """Of a reading, what opened after the last candle of the series."""
-    return tuple(candle for candle in read if last is None or candle.opened_at > last.opened_at)
 
 
 def gaps_after(last: Candle | None, fresh: Sequence[Candle]) -> list[Gap]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 from live import evidence
 from live.book import FILL_OVERLAP, Book
@@ -42,7 +43,7 @@ ID_TAKEN = "id-taken"
 DOUBT = timedelta(minutes=3)  # how long an order that was found nowhere is still looked for
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """One look at the venue. began_at: our clock (UTC) before the first request. venue_ahead: its clock minus ours."""
 
@@ -53,7 +54,14 @@ class Reading:
     venue_ahead: timedelta = timedelta()
 
     def signed_qty(self, symbol: str) -> Decimal:
-        return sum((p.side.sign * p.qty for p in self.positions if p.symbol == symbol), Decimal(0))
+        return self._signed_qty.get(symbol, Decimal(0))
+
+    @cached_property
+    def _signed_qty(self) -> Mapping[str, Decimal]:
+        signed: dict[str, Decimal] = {}
+        for each in self.positions:
+            signed[each.symbol] = signed.get(each.symbol, Decimal(0)) + each.side.sign * each.qty
+        return signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +277,7 @@ def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Diff
     found: dict[str, Difference] = {}
     for symbol in sorted(symbols):
         position = book.position_on(symbol)
-        ours, theirs = _exposed(book, symbol), reading.signed_qty(symbol)
+        ours, theirs = book.exposed_qty(symbol), reading.signed_qty(symbol)
         known = ours == 0 and book.frozen.get(symbol, "").startswith(FOREIGN) and not book.exit_wanted(symbol)
         if ours == theirs or known:
             continue
@@ -280,12 +288,6 @@ def mismatches(book: Book, reading: Reading, before: Mismatch) -> dict[str, Diff
             is_owed = ours != book.signed_qty(symbol)
             found[symbol] = Difference(ours, theirs, reading.began_at, is_owed)
     return found
-
-
-def _exposed(book: Book, symbol: str) -> Decimal:
-    """Signed contracts that the venue should show: an end without its fills counts, and so does what came after it."""
-    held = (position for position in book.open_positions() if position.symbol == symbol)
-    return sum((position.side.sign * position.exposed_qty for position in held), Decimal(0))
 
 
 def confirmed(now: Mismatch, book: Book, reading: Reading) -> list[str]:

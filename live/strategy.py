@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from live.market import Arrivals, BadCandles, arrivals, closed, gaps_after, last_boundary, merge, newer
+from live.market import Arrivals, BadCandles, arrivals, closed, last_boundary, merge
 from live.model import Candle
 from live.smc.engine import Engine
 from live.smc.events import Observation
@@ -37,6 +37,9 @@ class News:
     candles: tuple[Candle, ...] = ()
     opinions: tuple[Opinion, ...] = ()
     problem: str | None = None
+
+
+NO_NEWS = News()
 
 
 class CandleSource(Protocol):
@@ -102,7 +105,7 @@ class Feed:
         Raises VenueUnreadable when the candles cannot be read.
         """
         if not self.is_due(now):
-            return News()
+            return NO_NEWS
         self._asked_at = self._asked_at or now
         try:
             if self._last is None:
@@ -145,7 +148,7 @@ class Feed:
     async def _take(self, candles: Sequence[Candle]) -> News:
         """Feed the engine. Saved is its memory before the newest candle, so that a restart hears of that one again."""
         if not candles:
-            return News()
+            return NO_NEWS
         *older, newest = candles
         opinions = [self._opinion(candle) for candle in older]
         self._unsaved += len(candles)
@@ -185,9 +188,10 @@ async def closed_since(
         return closed(await source.candles(symbol, length, since=begin), now - PUBLISH_DELAY)
 
     told = await read(since)
-    if holes := gaps_after(last, newer(told, last)):
-        told = merge(told, await read(holes[0].begins_at))
-    return arrivals(told, last, now)
+    arrived = arrivals(told, last, now)
+    if not arrived.gaps:
+        return arrived
+    return arrivals(merge(told, await read(arrived.gaps[0].begins_at)), last, now)
 
 
 def trouble(symbol: str, arrived: Arrivals) -> str | None:

@@ -6,11 +6,12 @@ move on venue events only (invariant F).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 
 from live.events import (
     Adopted,
@@ -43,9 +44,9 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Position:
-    """One position and every order that ever belonged to it.
+    """One position and every order that ever belonged to it. What follows from its fields is worked out once.
 
     qty: contracts open now. realised_quote: closed profit and loss net of all fees. naked_since: since when contracts
     are held without a live stop of their full size, None while protected or flat; naked_seconds: the longest such time.
@@ -80,13 +81,17 @@ class Position:
     oversold: Fill | None = None
     closed_at: datetime | None = None
 
-    def legs(self, leg: Leg) -> list[Order]:
-        return [order for order in self.orders.values() if order.spec.leg is leg]
+    def legs(self, leg: Leg) -> Sequence[Order]:
+        return self._orders_of[leg]
 
     def working(self, leg: Leg) -> list[Order]:
-        return [order for order in self.legs(leg) if order.is_working]
+        return [order for order in self._orders_of[leg] if order.is_working]
 
-    @property
+    @cached_property
+    def _orders_of(self) -> Mapping[Leg, Sequence[Order]]:
+        return {leg: [order for order in self.orders.values() if order.spec.leg is leg] for leg in Leg}
+
+    @cached_property
     def exposed_qty(self) -> Decimal:
         """Contracts to be protected: those held by the fills, less what the venue shows executed and told no fill of.
 
@@ -97,12 +102,12 @@ class Position:
         shown = [order for order in self.orders.values() if order.shown and order.spec.leg is not Leg.ENTRY]
         return max(self.qty - sum((order.owed_qty for order in shown), ZERO), ZERO) if shown else self.qty
 
-    @property
+    @cached_property
     def is_exiting(self) -> bool:
         """Whether an exit is under way; one that the venue shows ended leaves the rest to the next."""
         return any(order.is_acting for order in self.legs(Leg.EXIT))
 
-    @property
+    @cached_property
     def is_protected(self) -> bool:
         exposed_qty = self.exposed_qty
         return exposed_qty == 0 or any(self._protects(order, exposed_qty) for order in self.legs(Leg.STOP))
@@ -113,7 +118,7 @@ class Position:
         is_loose = trigger is None or self.side.sign * (trigger - self.initial_stop_price) < 0
         return stop.is_untouched and stop.qty >= exposed_qty and not is_loose
 
-    @property
+    @cached_property
     def phase(self) -> Phase:
         if self.qty > 0:
             if self.is_exiting:
