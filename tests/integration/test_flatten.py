@@ -9,7 +9,7 @@ import pytest
 
 from live.events import Ask, FlattenDone, OrderIntended, PersonAsked
 from live.live_trading import LiveTrading
-from live.model import Leg, OrderSide, Rejected
+from live.model import Leg, OrderSide, Rejected, VenuePosition
 from live.position import Phase
 from live.status import HaltCause
 from tests.integration.test_live_trading import BEGAN, BTC, SETTINGS, Stage, live_stops, the_position
@@ -185,6 +185,63 @@ async def test_a_persons_position_that_was_only_frozen_is_closed_when_a_person_a
     assert await stage.venue.positions() == []
     assert await done(stage, worker) == [1]
     assert not worker.book.frozen
+
+
+async def shown_once(stage: Stage) -> LiveTrading:
+    """A worker that is asked to be flat while a person buys; one list has shown the contracts, the next ones do not."""
+    worker = await stage.booted()
+    ask(stage)
+    await stage.trade_by_hand(OrderSide.BUY)
+    await stage.ticked(worker)
+    stage.venue.shown_flat = True
+    return worker
+
+
+async def test_lists_that_lack_what_was_shown_a_moment_ago_make_no_flatten_done() -> None:
+    """Seed 1985 of the simulation: 16 s of lists without a person's contracts, and they outlived the request."""
+    stage = Stage()
+    worker = await shown_once(stage)
+
+    await stage.ticked(worker, 16)
+    assert await done(stage, worker) == []
+    assert any(f"{BTC} was shown at the venue" in words for words in worker.status.flattening)
+    stage.venue.shown_flat = False
+    await stage.ticked(worker, 8)
+
+    assert await stage.venue.positions() == []
+    assert await done(stage, worker) == [1]
+
+
+async def test_what_was_shown_and_stays_away_for_a_minute_is_believed_gone() -> None:
+    stage = Stage()
+    worker = await shown_once(stage)
+    await stage.trade_by_hand(OrderSide.SELL)
+
+    await stage.ticked(worker, 59)
+    assert await done(stage, worker) == []
+    await stage.ticked(worker, 2)
+
+    assert await done(stage, worker) == [1], "two readings in a row, the minute over"
+
+
+async def test_a_position_shown_as_it_was_before_its_exits_fill_holds_nothing_up() -> None:
+    """Positions are read before fills: what filled in between explains the size that the list still shows."""
+    stage = Stage()
+    worker = await stage.protected()
+    read, still = stage.venue.positions, await stage.venue.positions()
+    ask(stage)
+    await stage.ticked(worker)
+
+    async def as_before() -> list[VenuePosition]:
+        stage.venue.positions = read  # type: ignore[method-assign]
+        return still
+
+    stage.venue.positions = as_before  # type: ignore[method-assign]
+    await stage.ticked(worker)
+    assert the_position(worker).qty == 0
+    await stage.ticked(worker, 5)
+
+    assert await done(stage, worker) == [1]
 
 
 async def test_draining_keeps_an_open_request_for_the_successor() -> None:

@@ -631,6 +631,27 @@ async def test_a_clean_stop_with_a_position_leaves_its_stop_resting() -> None:
     assert [o.type for o in await stage.venue.open_orders() if o.type == "stop"] == ["stop"]
 
 
+async def test_a_candle_that_a_tick_would_hear_after_sigterm_is_left_for_the_successor() -> None:
+    """SIGTERM in mid-tick: what the tick has not considered yet leads to no entry, and is not used up either."""
+    stage = Stage()
+    worker = await stage.booted()
+    look = stage.venue.open_orders
+
+    async def look_while_sigterm_arrives() -> list[VenueOrder]:
+        worker.stop()
+        return await look()
+
+    stage.venue.open_orders = look_while_sigterm_arrives  # type: ignore[method-assign]
+    stage.clock.pass_(1)
+    await worker.run()
+    assert worker.status.state == "stopped"
+    assert (stage.venue.sent, list(stage.store.candles)) == ([], [])
+    assert not [event for event in await stage.events(worker) if isinstance(event, Decided)]
+
+    stage.venue.open_orders = look  # type: ignore[method-assign]
+    await stage.entered()
+
+
 async def test_the_venues_fills_and_the_journals_are_the_same() -> None:
     stage = Stage()
     worker = await stage.protected()

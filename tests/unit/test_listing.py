@@ -14,7 +14,7 @@ from live.book import Book, fold
 from live.decode import unreadable
 from live.events import Event
 from live.listing import WHOLE_LIST, Listing, accept
-from live.listing_watch import SECOND_READING, ListingWatch
+from live.listing_watch import CONTRADICTED, SECOND_READING, ListingWatch
 from live.model import Denied, Instrument
 from live.settings import Settings
 from tests.builders import BTC, T0, approved, at, d, filled, instrument, intended, live, spec
@@ -257,3 +257,46 @@ async def test_nothing_is_read_while_a_stop_is_due_or_an_order_undecided(events:
     await one.refresh()
 
     assert world.asked == asked
+
+
+# --- a list that the venue contradicts --------------------------------------------------------------------------------
+
+NAKED: list[Event] = [approved(), *live(spec()), filled(spec())]
+NEW_TICK = MANY | listed(BTC, tick_size=d(7))
+
+
+async def read_while_contradicted(*lists: Mapping[str, Instrument] | None, seconds: int) -> list[float]:
+    """When the list was read, in s since a naked position's stop was first refused for its price; ticks are quick.
+
+    lists: what the venue tells from then on, reading by reading, then the last. It refuses until ours is NEW_TICK.
+    """
+    world = World(MANY)
+    one = watch(world, fold(NAKED))
+    await one.read()
+    reads: list[float] = []
+    for world.seconds in (tick / 4 for tick in range(4 * seconds + 1)):
+        asked = world.asked
+        world.lists = lists[min(len(reads), len(lists) - 1)]
+        if one.instruments[BTC] != NEW_TICK[BTC]:
+            one.contradicted()
+        await one.refresh()
+        reads += [world.seconds] * (world.asked - asked)
+    return reads
+
+
+async def test_a_contradicted_list_is_read_at_once_though_a_stop_is_due_and_a_second_later_to_be_believed() -> None:
+    assert await read_while_contradicted(NEW_TICK, seconds=10) == [0, 1]
+
+
+async def test_a_contradicted_list_that_never_says_the_same_twice_is_read_once_a_second_and_not_in_every_tick() -> None:
+    degraded = [without(f"X{number}/USD:USD") | listed(BTC, tick_size=d(number + 2)) for number in range(4)]
+
+    assert await read_while_contradicted(*degraded, seconds=3) == [0, 1, 2, 3]
+
+
+async def test_a_contradicted_list_that_cannot_be_read_is_not_asked_for_in_every_tick_either() -> None:
+    """Each such reading may cost a look at what is held the whole patience of a request."""
+    first, second, *_ = await read_while_contradicted(None, seconds=60)
+
+    assert first == 0
+    assert second >= CONTRADICTED.total_seconds()
