@@ -23,7 +23,10 @@ MOST_AT_ONCE = 200  # rows of a statement: what an outage left of many symbols i
 
 
 class Decider:
-    """Hears every feed each tick and enters what risk approves; while a hold stands it enters nothing."""
+    """Hears every feed each tick and enters what risk approves; while a hold stands it enters nothing.
+
+    stopping: whether the worker was asked to stop. What is not decided by then is for the successor to hear.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Decider:
         clock: Clock,
         settings: Settings,
         narrate: Callable[[str], None],
+        stopping: Callable[[], bool],
     ) -> None:
         self._feeds = feeds
         self._book = book
@@ -43,6 +47,7 @@ class Decider:
         self._clock = clock
         self._settings = settings
         self._narrate = narrate
+        self._stopping = stopping
 
     async def consider(self, look: Look, listed: Callable[[str], Instrument | Denied], hold: Hold | None) -> None:
         """What the candles say. A slow warm-up gives way after one pause: no fill waits for its stop behind it."""
@@ -64,7 +69,7 @@ class Decider:
     ) -> None:
         enough = self._clock.now() + timedelta(seconds=self._settings.live_tick_seconds)
         for feed in self._feeds:
-            if self._clock.now() >= enough:
+            if self._stopping() or self._clock.now() >= enough:
                 return
             news = await feed.news(self._clock.now())
             if news.problem:
@@ -81,7 +86,7 @@ class Decider:
                 # a symbol's newest row must be of its newest candle: a restart reads no other
                 if len(silent) >= MOST_AT_ONCE or (signal and any(each.symbol == feed.symbol for each in silent)):
                     await self._write(silent)
-                if signal is not None:
+                if signal is not None and not self._stopping():
                     await self._decide(feed.symbol, opinion, signal, look, listed, hold)
 
     async def _write(self, silent: list[Decided]) -> None:

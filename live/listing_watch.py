@@ -41,6 +41,7 @@ class ListingWatch:
         self._alert = alert
         self._listing: Listing | None = None
         self._due_at: datetime | None = None
+        self._asked_at: datetime | None = None
         self._contradicted = False
 
     @property
@@ -56,6 +57,7 @@ class ListingWatch:
 
     async def read(self) -> None:
         """Ask the venue. Raises VenueUnreadable when the list cannot be read."""
+        self._asked_at = self._clock.now()
         read = await self._venue.instruments()
         held = (position.symbol for position in self._book.open_positions())
         self._listing = accept(
@@ -74,7 +76,8 @@ class ListingWatch:
     def contradicted(self) -> None:
         """The venue refused a price or a size that our list allows: a new tick or step, and a stop may wait for it."""
         if not self._contradicted:
-            self._contradicted, self._due_at = True, self._clock.now()
+            self._contradicted = True
+            self._due_at = self._asked_at + CONTRADICTED if self._asked_at else self._clock.now()
 
     async def refresh(self) -> None:
         """Ask again when it is time; a list that cannot be read leaves the last good one in place.
@@ -89,7 +92,7 @@ class ListingWatch:
             if self._contradicted:
                 self._due_at = self._clock.now() + CONTRADICTED
         except VenueUnreadable as unreadable:
-            self._due_at = self._clock.now() + SECOND_READING
+            self._due_at = self._clock.now() + (CONTRADICTED if self._contradicted else SECOND_READING)
             self._narrate(f"the venue's list could not be read: {unreadable.refusals[0].cause}")
 
     def _is_due(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -132,6 +133,7 @@ class LiveTrading:
             clock=clock,
             settings=settings,
             narrate=self._narrate,
+            stopping=self._stopping.is_set,
         )
 
     # --- the life of the worker
@@ -349,8 +351,6 @@ class LiveTrading:
             await self._execution.settle(position.id, instrument, wanted, ticker.mark_price if ticker else None)
 
     async def _consider(self, look: Look) -> None:
-        if self._stopping.is_set():  # what closes now is for the successor to hear
-            return
         hold = hold_on_entries(
             self._latch, self._senses(), mismatches=self._reconciler.mismatches, flattening=self.book.flattening
         )
@@ -376,6 +376,7 @@ class LiveTrading:
     async def _pause(self) -> None:
         hasty = self.book.needs_haste() or bool(self._reconciler.mismatches)
         seconds = self.settings.live_fast_tick_seconds if hasty else self.settings.live_tick_seconds
+        gc.collect(1)  # here it delays nothing; some tick would wait for it
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._awake.wait(), seconds)
         self._awake.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from live.model import Leg
 
@@ -55,6 +56,7 @@ def base36(number: int) -> str:
             return digits
 
 
+@lru_cache(maxsize=4096)  # what rests at the venue is read again in every tick
 def parse(client_order_id: str | None) -> OrderId | None:
     """What one of our ids says; None for anybody else's."""
     match = _PATTERN.fullmatch(client_order_id or "")

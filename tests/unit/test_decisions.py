@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -61,7 +61,7 @@ def opinion(symbol: str, closed_at: datetime, *, signal: bool = False) -> Opinio
     return Opinion(candle, Observation(closed_at, (), entry if signal else None, ("why",), code))
 
 
-def decided(*feeds: Told) -> list[list[Decided]]:
+def decided(*feeds: Told, stopping: Callable[[], bool] = lambda: False) -> list[list[Decided]]:
     """The appends that one look leads to; a hold stands, so that a signal is denied."""
     store, appends = MemoryStore(), list[list[Decided]]()
     epoch = store.take("scope", HOLDER)
@@ -81,7 +81,7 @@ def decided(*feeds: Told) -> list[list[Decided]]:
     )  # fmt: skip
     decider = Decider(
         feeds=cast(Sequence[Feed], feeds), book=book, journal=journal, execution=execution, clock=Clock(),
-        settings=Settings(), narrate=lambda text: None,
+        settings=Settings(), narrate=lambda text: None, stopping=stopping,
     )  # fmt: skip
     look = Look(Reading(NOW, [], [], []), {}, Account(Decimal(1000), Decimal(1000), NOW))
     asyncio.run(decider.consider(look, lambda symbol: Denied(symbol, "x", "x"), Hold("halted", "to see")))
@@ -114,3 +114,20 @@ def test_an_outage_of_many_candles_is_written_in_bounded_statements() -> None:
     feed = Told("A/USD:USD", [opinion("A/USD:USD", closed - n * BAR) for n in range(3 * MOST_AT_ONCE, 0, -1)])
 
     assert [len(group) for group in decided(feed)] == [MOST_AT_ONCE] * 3
+
+
+def test_signals_that_stand_in_line_when_a_stop_is_asked_for_are_left_to_the_successor() -> None:
+    """One look may bring many: SIGTERM in the midst of it lets none of the rest go out."""
+    asked, closed = [False, False, True], NOW - timedelta(seconds=1)  # by the second feed's turn
+    feeds = [Told(f"S{n}/USD:USD", [opinion(f"S{n}/USD:USD", closed, signal=True)]) for n in range(3)]
+
+    rows = [each for group in decided(*feeds, stopping=lambda: asked.pop(0) if asked else True) for each in group]
+
+    assert [each.symbol for each in rows] == ["S0/USD:USD"]
+
+
+def test_a_signal_heard_while_a_stop_is_asked_for_is_left_to_the_successor() -> None:
+    asked, closed = [False], NOW - timedelta(seconds=1)  # before its candle was read, and no more after that
+    feed = Told("A/USD:USD", [opinion("A/USD:USD", closed, signal=True)])
+
+    assert decided(feed, stopping=lambda: asked.pop(0) if asked else True) == []
