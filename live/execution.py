@@ -91,15 +91,18 @@ class Execution:
         await self._journal.append(events)
         await self._fold(*events)
 
-    async def _fold(self, *events: Event) -> None:
+    async def _fold(self, *events: Event) -> str | None:
+        """None, or what the halt latch was set for."""
+        contradiction = None
         for event in events:
             try:
                 self._book.apply(event)
                 self._witness(event)
             except IllegalTransition as illegal:
                 self._narrate(f"contradiction: {illegal}")
-                reason = f"{event.kind} contradicts the book: {illegal}"
-                await self._journal.halt(reason, by="worker", cause=HaltCause.CONTRADICTION)
+                contradiction = f"{event.kind} contradicts the book: {illegal}"
+                await self._journal.halt(contradiction, by="worker", cause=HaltCause.CONTRADICTION)
+        return contradiction
 
     def next_id(self, leg: Leg) -> OrderId:
         return self._order_ids.next(leg)
@@ -128,7 +131,8 @@ class Execution:
         committed = self._journal.append_unless_halted([decision, approved, intended])
         if latch := await self._while_signing(spec, expires_at, committed):
             return Denied(intent.symbol, "halted", latch.reason or "the halt latch is set")
-        await self._fold(decision, approved, intended)
+        if contradiction := await self._fold(decision, approved, intended):
+            return Denied(intent.symbol, "halted", contradiction)
         return await self._send(spec, expires_at)
 
     async def settle(

@@ -16,7 +16,7 @@ from live.book import Book, fold
 from live.events import CancelIntended, Decided, Event, IntentApproved
 from live.execution import Execution
 from live.journal import JOURNAL_UNAVAILABLE, JournalUnavailable, MemoryJournal, MemoryStore
-from live.model import Accepted, CancelOutcome, Gone, Leg, OrderSpec, Rejected, SubmitOutcome
+from live.model import Accepted, CancelOutcome, Denied, Gone, Leg, OrderSpec, Rejected, SubmitOutcome
 from live.order_id import OrderIds
 from live.position import CancelOrder, OrderStatus, Phase, PlaceOrder, Policy, Position, due
 from live.reconcile import Reading, acknowledged, to_look_up
@@ -204,6 +204,20 @@ def test_a_fact_that_contradicts_the_book_sets_the_halt_latch() -> None:
     latch = asyncio.run(desk.journal.latch())
     assert latch.halted
     assert "contradicts" in (latch.reason or "")
+
+
+def test_an_entry_that_contradicts_the_book_is_not_sent() -> None:
+    """Whatever let it through: it is a second position of a symbol that the book could not follow."""
+    desk = Desk(*protected())
+    entry_id = desk.execution.next_id(Leg.ENTRY)
+    intent = make.intent(position_id=entry_id.root)
+    decision = Decided(at=at(10), symbol=intent.symbol, closed_at=at(10), taken=True, reasons=(), side=intent.side)
+
+    outcome = asyncio.run(desk.execution.enter(intent, entry_id, decision))
+
+    assert isinstance(outcome, Denied) and outcome.code == "halted"
+    assert asyncio.run(desk.journal.latch()).halted
+    assert desk.door.sent == []
 
 
 def test_a_cancel_that_finds_its_order_gone_does_not_keep_the_next_one_from_being_taken_back() -> None:
