@@ -70,7 +70,6 @@ class Book:
 
     def __init__(self) -> None:
         self.positions: dict[str, Position] = {}
-        self._ids_on: dict[str, list[str]] = {}  # of the positions of a symbol, in the order of their beginnings
         self.frozen: dict[str, str] = {}
         self.thawed_by_person: set[tuple[str, str]] = set()
         self.flattening: dict[int, PersonAsked] = {}
@@ -82,6 +81,7 @@ class Book:
         self.closed_at: dict[str, datetime] = {}
         self.naked_seconds_max = 0.0
         self.last_event_at: datetime | None = None
+        self._open_ids: dict[str, list[str]] = {}  # by symbol, in the order of their beginnings
         self._position_of_order: dict[str, str] = {}
         self._order_of_venue_id: dict[str, str] = {}
         self._position_of_fill: dict[str, str] = {}
@@ -112,11 +112,8 @@ class Book:
         """Signed contracts that the venue should show: an end without its fills counts, and what came after it."""
         return sum((position.side.sign * position.exposed_qty for position in self._open_on(symbol)), Decimal(0))
 
-    def _on(self, symbol: str) -> list[Position]:
-        return [self.positions[position_id] for position_id in self._ids_on.get(symbol, ())]
-
     def _open_on(self, symbol: str) -> list[Position]:
-        return [position for position in self._on(symbol) if position.closed_at is None]
+        return [self.positions[position_id] for position_id in self._open_ids.get(symbol, ())]
 
     def working_orders(self) -> list[Order]:
         return [order for position in self.open_positions() for order in position.orders.values() if order.is_working]
@@ -129,7 +126,9 @@ class Book:
 
     def closed_since(self, symbol: str, since: datetime) -> list[Position]:
         """Positions of a symbol that closed since then (UTC), the last one first."""
-        closed = [(each.closed_at, each) for each in self._on(symbol) if each.closed_at]
+        closed = [
+            (each.closed_at, each) for each in self.positions.values() if each.symbol == symbol and each.closed_at
+        ]
         return [each for at, each in sorted(closed, key=lambda pair: pair[0], reverse=True) if at >= since]
 
     def order_of(self, client_order_id: str | None, venue_order_id: str | None) -> Order | None:
@@ -258,12 +257,15 @@ class Book:
         if isinstance(event, Adopted):
             self._include_late_fills(event.symbol, event)
         self.positions[position.id] = position
-        self._ids_on.setdefault(position.symbol, []).append(position.id)
+        self._open_ids.setdefault(position.symbol, []).append(position.id)
 
     def _include_late_fills(self, symbol: str, taken: Corrected | Adopted) -> None:
         """A size taken from the venue holds every fill before it: one of a closed position, told late, adds nothing."""
-        for each in self._on(symbol):
-            self.positions[each.id] = replace(each, corrected_at=taken.at, holds_fills_until=taken.venue_at or taken.at)
+        for each in self.positions.values():
+            if each.symbol == symbol:
+                self.positions[each.id] = replace(
+                    each, corrected_at=taken.at, holds_fills_until=taken.venue_at or taken.at
+                )
 
     def _fold_fill(self, position_id: str, event: Event, fill_id: str) -> None:
         if fill_id in self._position_of_fill:  # venues repeat themselves; a fill counts once (G)
@@ -278,6 +280,8 @@ class Book:
         after = apply(before, event)
         self.positions[position_id] = after
         self.naked_seconds_max = max(self.naked_seconds_max, after.naked_seconds)
+        if (before.closed_at is None) != (after.closed_at is None):
+            self._open_ids[after.symbol] = [each.id for each in self.open_positions() if each.symbol == after.symbol]
         if before.closed_at is None and after.closed_at is not None:
             self._close(after)
 
@@ -293,7 +297,6 @@ class Book:
 
     def _drop(self, position: Position) -> None:
         """Its ids outlive it. An order that was concluded from silence may yet show itself: that one stays ours."""
-        self._ids_on[position.symbol].remove(position.id)
         if position.closed_at and not any(order.never_arrived for order in position.orders.values()):
             self._dropped[position.id] = position.closed_at
         newest = max(self._dropped.values(), default=None)

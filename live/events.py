@@ -312,7 +312,7 @@ def _adapter() -> Any:
 
 def encode(event: Event) -> str:
     """The event as one JSON object; decimals as text, times as ISO 8601 with offset."""
-    text: str = _adapter().dump_json(event).decode()
+    text: str = _adapter().serializer.to_json(event).decode()
     return text
 
 

@@ -82,14 +82,17 @@ class Position:
     closed_at: datetime | None = None
 
     def legs(self, leg: Leg) -> Sequence[Order]:
-        return self._orders_of[leg]
+        return self._by_leg.get(leg, ())
 
     def working(self, leg: Leg) -> list[Order]:
-        return [order for order in self._orders_of[leg] if order.is_working]
+        return [order for order in self.legs(leg) if order.is_working]
 
     @cached_property
-    def _orders_of(self) -> Mapping[Leg, Sequence[Order]]:
-        return {leg: [order for order in self.orders.values() if order.spec.leg is leg] for leg in Leg}
+    def _by_leg(self) -> Mapping[Leg, Sequence[Order]]:
+        found: dict[Leg, list[Order]] = {}
+        for order in self.orders.values():
+            found.setdefault(order.spec.leg, []).append(order)
+        return found
 
     @cached_property
     def exposed_qty(self) -> Decimal:
