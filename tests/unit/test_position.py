@@ -316,6 +316,18 @@ def test_a_fill_of_an_order_asked_for_after_a_size_was_taken_counts_whatever_two
     assert position.qty == 0
 
 
+def test_a_stop_asked_for_after_a_correction_is_later_than_it_although_the_venues_clock_is_ahead() -> None:
+    """Seed 2305: a correction was dated by the venue's clock and the stop after it by ours, so that the stop passed for
+    an older one, whose fills the size holds already."""
+    corrected = Corrected(
+        at=at(10), position_id="ps-abc-1-1", symbol=BTC, qty=d(2), entry_price=d(100), reason="", venue_at=at(12)
+    )
+    stop = spec(Leg.STOP, 3, qty=d(2), trigger_price=d(90))
+    position = after(*live(ENTRY), filled(ENTRY), corrected, *live(stop, 10.5), filled(stop, "2", "89", seconds=11.5))
+
+    assert position.qty == 0
+
+
 def test_naked_time_is_measured_from_fill_to_live_stop() -> None:
     position = after(*live(ENTRY), filled(ENTRY, seconds=1), intended(STOP, 2), live(STOP, 2.4)[1])
 
