@@ -402,6 +402,8 @@ class Gone:
 def no_longer_frozen(book: Book, reading: Reading, scope_hash: str, before: Mapping[str, Gone]) -> dict[str, Gone]:
     """Frozen symbols of which this reading no longer shows what froze them; what was gone already stays so since then.
 
+    A foreign position is gone, too, once all that the venue holds there is in the book.
+
     What a row of the journal froze is never among them: only a person knows what that row meant.
     """
     now = {symbol: Gone(why, reading.began_at) for symbol, why in _gone(book, reading, scope_hash).items()}
@@ -414,8 +416,8 @@ def _gone(book: Book, reading: Reading, scope_hash: str) -> dict[str, str]:
     found = {}
     in_our_name = {seen.symbol for seen in strangers(book, reading, scope_hash)}
     for symbol, reason in book.frozen.items():
-        if reason.startswith(FOREIGN) and reading.signed_qty(symbol) == 0:
-            found[symbol] = "the foreign position is gone"
+        if reason.startswith(FOREIGN) and (theirs := reading.signed_qty(symbol)) in (0, book.exposed_qty(symbol)):
+            found[symbol] = "fills told late explain the position" if theirs else "the foreign position is gone"
         elif IN_OUR_NAME in reason and symbol not in in_our_name:
             found[symbol] = "the order in our name is gone"
     return found

@@ -97,7 +97,9 @@ async def settle(stage: Stage, *, ticks: int = QUIET_TICKS) -> None:
         if stage.found:
             return
         await step(stage)
-    for _ in range(0 if stage.worker else LAST_TICKS):  # who dies in the last tick has a successor, too
+    for _ in range(LAST_TICKS):  # who dies in the last tick has a successor, too, and an exit that began in it ends
+        if stage.found or (stage.worker is not None and not stage.worker.book.needs_haste()):
+            break
         await step(stage)
     stage.effects_lived = len(stage.effects)
     if not stage.found and stage.worker is not None:

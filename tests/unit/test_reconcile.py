@@ -249,6 +249,17 @@ def test_or_its_symbol_is_frozen_as_settings_say_and_thaws_when_it_is_gone() -> 
     assert isinstance(thaw, SymbolThawed)
 
 
+@pytest.mark.parametrize(("shown", "thaws"), [("1", True), ("1.01", False)])
+def test_a_symbol_frozen_for_a_position_that_fills_told_late_explain_thaws(shown: str, thaws: bool) -> None:
+    """Simulation seed 3969: our own overfill, told after half a minute, left its symbol frozen as foreign for ever."""
+    book = fold(HELD)
+    book.apply(SymbolFrozen(at=at(1), symbol=BTC, reason=f"{reconcile.FOREIGN}: long 0.01"))
+
+    gone = reconcile.no_longer_frozen(book, reading([venue_position(shown)]), "abc", {})
+
+    assert (BTC in gone) is thaws
+
+
 def test_what_is_gone_counts_from_the_first_reading_that_lacks_it_and_anew_when_it_was_seen_between() -> None:
     book = Book()
     book.apply(SymbolFrozen(at=at(1), symbol=BTC, reason=f"{reconcile.FOREIGN}: long 3"))
