@@ -185,27 +185,10 @@ async def _trade(
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(systemd.watching(lambda: lease.is_fresh))
         stack.push_async_callback(alerter.stop, timeout_seconds=_LAST_ALERTS_SECONDS)
-        journal = await PostgresJournal.open(  # the direct address: what a session sets leaks through a pooler
-            env.lock_database_url or "",
-            scope=lease.scope,
-            epoch=lease.token.epoch,
-            holder=lease.token.holder,
-            meters=meters,
-        )
+        journal = await _open_journal(env, lease, meters)
         stack.push_async_callback(journal.close)
         await stack.enter_async_context(last_words.recorded(journal))
-        venue = open_venue(
-            env.exchange_id,
-            api_key=env.exchange_api_key or "",
-            api_secret=env.exchange_api_secret or "",
-            api_password=env.exchange_api_password,
-            sandbox=env.exchange_sandbox,
-            url=env.exchange_url,
-            send_timeout_seconds=settings.live_request_timeout_seconds,
-            read_timeout_seconds=_READ_SECONDS,
-            cancel_expiry_seconds=settings.live_request_expiry_seconds,
-            meters=meters,
-        )
+        venue = _open_venue(env, settings, meters)
         stack.push_async_callback(venue.close)
 
         def narrate(text: str) -> None:
@@ -245,6 +228,32 @@ async def _trade(
         async with _hints(env, settings, venue, trading):
             await trading.run(until=lambda: until(trading))
         board.may_be_heard = trading.has_undecided_orders
+
+
+async def _open_journal(env: Environment, lease: Lease, meters: Meters) -> PostgresJournal:
+    """Over the direct address: what a session sets leaks through a pooler."""
+    return await PostgresJournal.open(
+        env.lock_database_url or "",
+        scope=lease.scope,
+        epoch=lease.token.epoch,
+        holder=lease.token.holder,
+        meters=meters,
+    )
+
+
+def _open_venue(env: Environment, settings: Settings, meters: Meters) -> CcxtVenue:
+    return open_venue(
+        env.exchange_id,
+        api_key=env.exchange_api_key or "",
+        api_secret=env.exchange_api_secret or "",
+        api_password=env.exchange_api_password,
+        sandbox=env.exchange_sandbox,
+        url=env.exchange_url,
+        send_timeout_seconds=settings.live_request_timeout_seconds,
+        read_timeout_seconds=_READ_SECONDS,
+        cancel_expiry_seconds=settings.live_request_expiry_seconds,
+        meters=meters,
+    )
 
 
 def _seen(status: Status, lease: Lease, pulse: Pulse) -> Status:
