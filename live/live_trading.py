@@ -336,6 +336,7 @@ class LiveTrading:
             policy_of(self.settings, entries_allowed=not self._latch.halted and not self._stopping.is_set()),
             shown=shown(self.book, look.reading) if look else frozenset(),
         )
+        covering = replace(policy, keeps_stop=True)
         for position in self.book.open_positions():
             instrument = self._listing.instruments.get(position.symbol)
             if instrument is None:
@@ -343,11 +344,10 @@ class LiveTrading:
                 self._alert(f"unlisted {position.symbol}", unlisted)
                 continue
             ticker = look.tickers.get(position.symbol) if look else None
-            wanted = replace(
-                policy,
-                exit_wanted=self.book.exit_wanted(position.symbol),
-                keeps_stop=may_cover(position, self.book, look.reading if look else None, self._reconciler.mismatches),
-            )
+            covers = may_cover(position, self.book, look.reading if look else None, self._reconciler.mismatches)
+            wanted = covering if covers else policy
+            if (exit_wanted := self.book.exit_wanted(position.symbol)) is not None:
+                wanted = replace(wanted, exit_wanted=exit_wanted)
             await self._execution.settle(position.id, instrument, wanted, ticker.mark_price if ticker else None)
 
     async def _consider(self, look: Look) -> None:

@@ -196,8 +196,9 @@ def new_fills(book: Book, reading: Reading) -> Iterator[Filled | ExternalFill]:
     sale means depends on the first. A fill that joins no order waits while any order of its symbol is unresolved
     or in doubt: it may belong to that one.
     """
-    for fill in sorted(reading.fills, key=lambda each: (each.filled_at, each.fill_id)):
-        if book.knows_fill(fill.fill_id):
+    unknown = [fill for fill in reading.fills if not book.knows_fill(fill.fill_id)]
+    for fill in sorted(unknown, key=lambda each: (each.filled_at, each.fill_id)):
+        if book.knows_fill(fill.fill_id):  # told twice in one reading
             continue
         order = book.order_of(fill.client_order_id, fill.venue_order_id)
         if order is not None:

@@ -182,16 +182,13 @@ async def closed_since(
 
     last: the newest candle that was read before. Raises BadCandles, VenueUnreadable.
     """
-
-    async def read(begin: datetime) -> list[Candle]:
-        """What it has published of what is closed: its clock may lag behind ours by less than the delay."""
-        return closed(await source.candles(symbol, length, since=begin), now - PUBLISH_DELAY)
-
-    told = await read(since)
+    published = now - PUBLISH_DELAY  # its clock may lag behind ours by less
+    told = closed(await source.candles(symbol, length, since=since), published)
     arrived = arrivals(told, last, now)
     if not arrived.gaps:
         return arrived
-    return arrivals(merge(told, await read(arrived.gaps[0].begins_at)), last, now)
+    again = closed(await source.candles(symbol, length, since=arrived.gaps[0].begins_at), published)
+    return arrivals(merge(told, again), last, now)
 
 
 def trouble(symbol: str, arrived: Arrivals) -> str | None:
