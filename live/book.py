@@ -39,7 +39,7 @@ from live.events import (
     WorkerStopped,
 )
 from live.model import Leg
-from live.position import IllegalTransition, Order, Phase, Position, apply, opened
+from live.position import IllegalTransition, Order, Phase, Position, apply, opened, size_taken
 
 CLOSED_KEPT = 200
 FILL_OVERLAP = timedelta(minutes=10)  # how late a venue may tell of a fill
@@ -263,9 +263,7 @@ class Book:
         """A size taken from the venue holds every fill before it: one of a closed position, told late, adds nothing."""
         for each in self.positions.values():
             if each.symbol == symbol:
-                self.positions[each.id] = replace(
-                    each, corrected_at=taken.at, holds_fills_until=taken.venue_at or taken.at
-                )
+                self.positions[each.id] = size_taken(each, taken)
 
     def _fold_fill(self, position_id: str, event: Event, fill_id: str) -> None:
         if fill_id in self._position_of_fill:  # venues repeat themselves; a fill counts once (G)

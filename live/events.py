@@ -186,7 +186,8 @@ class ExternalFill:
 class Corrected:
     """Two agreeing readings of the venue contradict our fills: the position's size is the venue's from now on.
 
-    venue_at: as Adopted has it.
+    venue_at: as Adopted has it. resting: its orders that the same look listed; what they execute later is not in qty.
+    Rows of older code name none.
     """
 
     at: datetime
@@ -196,6 +197,7 @@ class Corrected:
     entry_price: Decimal
     reason: str
     venue_at: datetime | None = None
+    resting: tuple[str, ...] = ()
     kind: Literal["corrected"] = "corrected"
 
 

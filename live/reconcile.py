@@ -127,14 +127,13 @@ def resolved(
     looks: int,
     looked_at: datetime,
     allowance: timedelta,
-    corrected_at: datetime | None = None,
+    is_counted: bool = False,
 ) -> list[Event]:
     """What a look-up proves about an order. looks: how many in a row, this one included, found it nowhere.
 
-    looked_at: before the look-up began (UTC). `allowance`: clock skew and the venue's own delay. corrected_at: when its
-    position's size was last taken from the venue; fills that are still owed then no longer hold up the order's end.
+    looked_at: before the look-up began (UTC). `allowance`: clock skew and the venue's own delay. is_counted: a size
+    taken from the venue may hold what the order executed; fills that are still owed then do not hold up its end.
     """
-    sized = corrected_at is not None and corrected_at > order.intended_at
     if found is None:
         return _found_nowhere(order, looks, looked_at, allowance)
     if not is_same(order, found) and not is_kept(order, found):
@@ -144,7 +143,7 @@ def resolved(
             return []
         case VenueOrderStatus.REJECTED:
             return [_rejected(order, "rejected", "the venue's history says so", looked_at)]
-        case VenueOrderStatus.CANCELLED | VenueOrderStatus.FILLED if sized or found.filled_qty <= order.filled_qty:
+        case VenueOrderStatus.CANCELLED | VenueOrderStatus.FILLED if is_counted or found.filled_qty <= order.filled_qty:
             # filled with less than we asked: the venue cuts reduce-only orders to the position
             return [*_first_seen(order, found, looked_at), _cancelled(order, looked_at)]
         case _:  # alive, ended with fills not read yet (they come before its end), or a word we have no row for: alive
@@ -343,12 +342,12 @@ def mend_size(
     theirs = next((each for each in reading.positions if each.symbol == symbol), None)
     ours = book.position_on(symbol)
     if ours is not None and ours.phase is not Phase.CLEARING:
-        return _corrected(ours, theirs, reading)
+        return _corrected(book, ours, theirs, reading)
     if theirs is None:
         return Mend(f"{symbol}: agrees again")
     instrument, ticker = instruments.get(symbol), tickers.get(symbol)
     if ticker is not None and (behind := evidence.position_behind(book, theirs, ticker.mark_price, at)) is not None:
-        return _corrected(behind, theirs, reading)
+        return _corrected(book, behind, theirs, reading)
     adopt = policy.adopt or book.exit_wanted(symbol) is not None  # it can only be closed by a position of ours
     if adopt and instrument is not None and ticker is None:
         return Mend(f"{symbol}: {_words(theirs)} waits for a price to be adopted at")
@@ -373,7 +372,7 @@ def mend_size(
     return Mend(f"{symbol}: adopted {_words(theirs)}, stop {stop}", (adoption, *([ours_now] if was_frozen else [])))
 
 
-def _corrected(ours: Position, theirs: VenuePosition | None, reading: Reading) -> Mend:
+def _corrected(book: Book, ours: Position, theirs: VenuePosition | None, reading: Reading) -> Mend:
     """Our position takes the venue's size; what is there on the other side is adopted once ours is flat."""
     same_side = theirs is not None and theirs.side is ours.side
     qty = theirs.qty if theirs is not None and same_side else Decimal(0)
@@ -387,8 +386,9 @@ def _corrected(ours: Position, theirs: VenuePosition | None, reading: Reading) -
         entry_price=price,
         reason=reason,
         venue_at=reading.began_at + reading.venue_ahead,
+        resting=tuple(sorted(shown(book, reading) & ours.orders.keys())),
     )
-    known = ours.qty == qty and ours.corrected_at is not None
+    known = ours.qty == ours.exposed_qty == qty and ours.corrected_at is not None
     return Mend(f"{ours.symbol}: size corrected: {reason}", () if known else (event,))
 
 

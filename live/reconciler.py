@@ -144,7 +144,7 @@ class Reconciler:
                 looks=self._looks(order),
                 looked_at=looked_at,
                 allowance=self._allowance,
-                corrected_at=self._book.positions[order.spec.position_id].corrected_at,
+                is_counted=order.spec.client_order_id in self._book.positions[order.spec.position_id].counted,
             )
             if events and self._looks(order):
                 cid = order.spec.client_order_id

@@ -8,7 +8,7 @@ from live.position.commands import CancelOrder, Command, PlaceOrder
 from live.position.order import NEVER_ARRIVED, IllegalTransition, Order, OrderStatus, order_after
 from live.position.protection import due, step
 from live.position.rules import Policy, Rules, policy_of
-from live.position.state import Phase, Position, apply, opened
+from live.position.state import Phase, Position, apply, opened, size_taken
 from live.position.stops import peaked, wanted_stop
 from live.position.targets import scaled_targets
 
@@ -31,6 +31,7 @@ __all__ = [
     "peaked",
     "policy_of",
     "scaled_targets",
+    "size_taken",
     "step",
     "wanted_stop",
 ]

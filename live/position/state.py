@@ -52,6 +52,7 @@ class Position:
     are held without a live stop of their full size, None while protected or flat; naked_seconds: the longest such time.
     stop_price: the tightest stop that it ever had at the venue, or the initial one: a stop never moves back (D).
     entered_at: the first contracts. peak_price: the mark farthest in its favour that moved its stop, seen at peaked_at.
+    counted: orders of which a size taken from the venue may hold what they executed, told or not.
     oversold: what fills took beyond the contracts that we knew of; an entry's fill that is told late may explain it.
     """
 
@@ -78,6 +79,7 @@ class Position:
     naked_seconds: float = 0.0
     corrected_at: datetime | None = None
     holds_fills_until: datetime | None = None
+    counted: frozenset[str] = frozenset()
     oversold: Fill | None = None
     closed_at: datetime | None = None
 
@@ -98,12 +100,11 @@ class Position:
     def exposed_qty(self) -> Decimal:
         """Contracts to be protected: those held by the fills, less what the venue shows executed and told no fill of.
 
-        A size taken from the venue holds some of those already: then all of it is protected.
+        A size taken from the venue may hold what had executed before it: that counts as held, and is protected.
         """
-        if self.corrected_at is not None:
-            return self.qty
-        shown = [order for order in self.orders.values() if order.shown and order.spec.leg is not Leg.ENTRY]
-        return max(self.qty - sum((order.owed_qty for order in shown), ZERO), ZERO) if shown else self.qty
+        shown = [cid for cid, order in self.orders.items() if order.shown and order.spec.leg is not Leg.ENTRY]
+        untold = [self.orders[cid].owed_qty for cid in shown if cid not in self.counted]
+        return max(self.qty - sum(untold, ZERO), ZERO) if untold else self.qty
 
     @cached_property
     def is_exiting(self) -> bool:
@@ -246,8 +247,18 @@ def _counts(position: Position, fill: Fill, order: Order | None) -> bool:
     return position.holds_fills_until is None or fill.filled_at > position.holds_fills_until
 
 
+def size_taken(position: Position, event: Corrected | Adopted) -> Position:
+    """The position once a size was taken from the venue: it holds every fill until then, and perhaps what is untold.
+
+    Of an order that the same look listed, with no more executed than its fills say, nothing else is in it.
+    """
+    resting = event.resting if isinstance(event, Corrected) else ()
+    counted = frozenset(cid for cid, order in position.orders.items() if cid not in resting or order.owed_qty > 0)
+    return replace(position, counted=counted, corrected_at=event.at, holds_fills_until=event.venue_at or event.at)
+
+
 def _corrected(position: Position, event: Corrected) -> Position:
-    after = replace(position, qty=event.qty, corrected_at=event.at, holds_fills_until=event.venue_at or event.at)
+    after = replace(size_taken(position, event), qty=event.qty)
     if position.entered_qty >= event.qty:
         return after
     entered_at = position.entered_at or event.at

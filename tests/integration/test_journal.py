@@ -36,6 +36,7 @@ from live.records import JournalConflict, Row
 from live.status import HaltCause, Status
 from prodsafe.errors import DatabaseRefused, ExitCode, LeaseLost
 from prodsafe.lease import Lease, acquire
+from tests.builders import approved
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 SCOPE, OTHER_SCOPE = "account/krakenfutures/desk/test", "account/krakenfutures/other/test"
@@ -287,6 +288,23 @@ async def test_an_entry_is_not_written_while_the_latch_is_set_and_the_latch_is_t
     assert (await journal.load()).events == [intended("ps-1")]
     assert await journal.resume("seen", "ann", seen_id=refused.id)
     assert await journal.append_unless_halted([intended("ps-2")]) is None
+
+
+async def test_an_entry_is_written_whole_or_not_at_all_and_its_order_is_intended_once(store: Store) -> None:
+    """It has a statement of its own, which must keep what every append promises."""
+    journal = store.open(*store.take(SCOPE))
+    entry: list[Event] = [equity(1), approved(), intended("ps-1")]
+    assert await journal.append_unless_halted(entry) is None
+
+    for twice in (entry, [intended("ps-2"), intended("ps-1")], [intended("ps-2"), intended("ps-2")]):
+        with pytest.raises(JournalConflict):
+            await journal.append_unless_halted(twice)
+    assert (await journal.load()).events == entry
+
+    successor = store.open(*store.take(SCOPE))
+    with pytest.raises(LeaseLost):
+        await journal.append_unless_halted([intended("ps-2")])
+    assert await successor.append_unless_halted([intended("ps-2")]) is None
 
 
 async def test_a_halt_is_one_fact_that_everybody_reads_and_only_a_named_person_clears(store: Store) -> None:

@@ -80,6 +80,7 @@ class StageVenue(PaperVenue):
         self._late: list[tuple[datetime, OrderSpec, datetime]] = []
         self._last_positions: list[VenuePosition] = []
         self._last_orders: list[VenueOrder] = []
+        self._told: dict[str, VenueOrder] = {}
         self._was_degraded = False
         self._offset_seconds = 0.0
         self._empty_until = stage.time
@@ -160,7 +161,8 @@ class StageVenue(PaperVenue):
         venue_id = INSTRUMENTS[spec.symbol].venue_id
         covered = self._stops(venue_id)
         outcome = await super().cancel(spec, venue_order_id, permit=lambda: None)
-        if covered and not self._stops(venue_id) and self._is_old(spec.symbol):
+        self._told.pop(spec.client_order_id, None)
+        if covered and not self._stops(venue_id) and self._is_old(spec.symbol) and not self._was_told_a_stop(spec):
             stage.found.append(f"cancelled {spec.client_order_id}, the only stop of an open position")
         word = outcome.reason if isinstance(outcome, Gone | Rejected) else "cancelled"
         stage.say(f"cancel {spec.client_order_id}: {word}")
@@ -265,7 +267,13 @@ class StageVenue(PaperVenue):
         return seen
 
     async def open_orders(self) -> list[VenueOrder]:
+        self._told = {}
         await self._read()
+        told = await self._orders_told()
+        self._told = {each.client_order_id or "": each for each in told}
+        return told
+
+    async def _orders_told(self) -> list[VenueOrder]:
         stage = self._stage
         seen = [each for each in await super().open_orders() if not self._is_hidden(each.client_order_id or "")]
         before, self._last_orders = self._last_orders, seen
@@ -465,6 +473,17 @@ class StageVenue(PaperVenue):
         """Whether the position has stood as it is for some time, so that the worker must know of it."""
         held = self.book.positions.get(INSTRUMENTS[symbol].venue_id)
         return held is not None and self._clock.now() - held.filled_at > KNOWN_BY
+
+    def _was_told_a_stop(self, spec: OrderSpec) -> bool:
+        """Whether the worker's last list shows another stop of this position, not cancelled by it since.
+
+        A person, or the market, may take that one away while the cancel is on its way: no worker can know.
+        """
+        return any(
+            (each.symbol, each.side, each.reduce_only) == (spec.symbol, spec.side, True)
+            and each.trigger_price is not None
+            for each in self._told.values()
+        )
 
     def check_correction(self, event: Corrected) -> None:
         """A correction to flat of what has been held for a while believed one bad reading (W3)."""

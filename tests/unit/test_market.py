@@ -107,6 +107,34 @@ def test_one_impossible_closed_row_refuses_the_reply() -> None:
         closed([candle(0), candle(1, close="0")], START + 2 * BAR)
 
 
+some_prices = st.sampled_from(["99", "100", "100.0", "101", "102"])
+any_prices = some_prices | st.sampled_from(["NaN", "sNaN", "Infinity", "-Infinity", "0", "-0", "-1", "1E+999999"])
+
+
+@given(st.lists(some_prices | any_prices, min_size=4, max_size=4))
+def test_prices_are_wrong_where_one_is_no_positive_number_or_the_bar_does_not_hold_them(told: list[str]) -> None:
+    """The other reckoning looks at each price first; what is no number compares with nothing."""
+    prices = [Decimal(each) for each in told]
+    broken = Candle("BTC/USD:USD", BAR, START, *prices, Decimal(1))
+
+    found = problems(broken)
+
+    if not all(price.is_finite() and price > 0 for price in prices):
+        assert found == [f"a price is not positive: {', '.join(told)}"]
+    elif min(prices) < broken.low or broken.high < max(prices):
+        assert found == [f"open and close are not within low and high: {', '.join(told)}"]
+    else:
+        assert found == []
+
+
+rows = st.builds(candle, st.integers(0, 12), symbol=st.sampled_from(["BTC/USD:USD", "ETH/USD:USD"]))
+
+
+@given(st.lists(rows, max_size=8) | st.lists(st.integers(0, 12)).map(lambda numbers: [candle(n) for n in numbers]))
+def test_closed_candles_are_the_merged_ones_whether_they_came_in_order_or_not(told: list[Candle]) -> None:
+    assert closed(told, START + 10 * BAR) == merge(each for each in told if each.closed_at <= START + 10 * BAR)
+
+
 @given(st.lists(st.integers(0, 60), max_size=60), st.lists(st.integers(0, 60), max_size=60))
 def test_merge_is_a_commutative_keyed_union_that_loses_nothing(mine: list[int], theirs: list[int]) -> None:
     """I48: a merge that kept only newer bars dropped 1,344 candles and paused trading for good."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import get_args
@@ -270,6 +271,20 @@ def test_a_fold_of_the_same_facts_is_the_same_position(side: Side, played: list[
     again = fold([first, *(moment.event for moment in life.moments if moment.illegal is None)])
 
     assert again.positions[ID] == life.position
+
+
+@often
+@given(sides, moves)
+def test_what_was_worked_out_once_is_what_its_facts_say_again(side: Side, played: list[Move]) -> None:
+    """A position remembers its phase and its like: they must follow from its fields, and these never change."""
+    life = Life(side).play(played)
+
+    for known in (moment.after for moment in life.moments):
+        fresh = replace(known)
+        assert (known.phase, known.exposed_qty) == (fresh.phase, fresh.exposed_qty)
+        assert (known.is_protected, known.is_exiting) == (fresh.is_protected, fresh.is_exiting)
+        for leg in Leg:
+            assert list(known.legs(leg)) == [order for order in fresh.orders.values() if order.spec.leg is leg]
 
 
 @often

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -25,7 +26,7 @@ from live.events import (
     SymbolFrozen,
     SymbolThawed,
 )
-from live.model import Fill, Leg, Side, VenueOrder, VenueOrderStatus, VenuePosition
+from live.model import Fill, Leg, OrderSpec, Side, VenueOrder, VenueOrderStatus, VenuePosition
 from live.position import CancelOrder, OrderStatus, Phase, PlaceOrder, Policy, due
 from live.reconcile import UNEXPLAINED, ForeignPolicy, Reading
 from tests.builders import (
@@ -62,6 +63,20 @@ def reading(
 
 def mended(book: Book, seen: Reading, policy: ForeignPolicy = ADOPT) -> tuple[Event, ...]:
     return reconcile.mend_size(BTC, book, seen, {BTC: instrument()}, {BTC: ticker("100")}, policy, "ps-abc-2-1").events
+
+
+def taken(qty: str, seconds: float, *resting: OrderSpec) -> Corrected:
+    listed = tuple(order.client_order_id for order in resting)
+    return Corrected(
+        at=at(seconds), position_id="ps-abc-1-1", symbol=BTC, qty=d(qty), entry_price=d(100), reason="", resting=listed
+    )
+
+
+def shown(order: OrderSpec, filled_qty: str, seconds: float, *, ended: bool = False) -> OrderShown:
+    return OrderShown(
+        at=at(seconds), client_order_id=order.client_order_id, qty=order.qty, filled_qty=d(filled_qty),
+        limit_price=order.limit_price, trigger_price=order.trigger_price, ended=ended,
+    )  # fmt: skip
 
 
 def test_open_orders_acknowledge_what_we_never_heard_about() -> None:
@@ -435,17 +450,48 @@ def test_what_a_person_opens_is_adopted_beside_a_position_that_only_clears_away(
 
 def test_fills_still_owed_hold_up_no_order_whose_position_was_corrected() -> None:
     exit_order = spec(Leg.EXIT, 9)
-    order = fold([*HELD, *live(exit_order, 5)]).orders[exit_order.client_order_id]
     found = venue_order(exit_order, filled_qty=d("0.4"), status=VenueOrderStatus.CANCELLED)
 
-    def conclude(corrected: float | None) -> list[Event]:
-        corrected_at = None if corrected is None else at(corrected)
+    def conclude(*events: Event) -> list[Event]:
+        cid, position = exit_order.client_order_id, fold([*HELD, *events]).positions["ps-abc-1-1"]
         return reconcile.resolved(
-            order, found, looks=0, looked_at=at(20), allowance=ALLOWANCE, corrected_at=corrected_at
+            position.orders[cid],
+            found,
+            looks=0,
+            looked_at=at(20),
+            allowance=ALLOWANCE,
+            is_counted=cid in position.counted,
         )
 
-    assert conclude(None) == conclude(3) == []
-    assert [type(event) for event in conclude(10)] == [OrderCancelled]
+    assert conclude(*live(exit_order, 5)) == conclude(taken("0.6", 3), *live(exit_order, 5)) == []
+    assert [type(event) for event in conclude(*live(exit_order, 5), taken("0.6", 10))] == [OrderCancelled]
+    assert conclude(*live(exit_order, 5), taken("0.6", 10, exit_order)) == [], "it rested still: its fills are to come"
+
+
+def test_what_a_stop_executes_after_a_size_was_taken_is_gone_although_its_fill_is_late() -> None:
+    """Seed 2305: the book held contracts that were sold, and sent exits for them."""
+    seen, executed = reading([venue_position("3")]), shown(STOP, "1", 15, ended=True)
+
+    def left(*orders: VenueOrder, before: Iterable[Event] = ()) -> Decimal:
+        book = fold([*HELD, *before])
+        (correction,) = mended(book, replace(seen, open_orders=orders))
+        for event in (correction, executed):
+            book.apply(event)
+        return book.exposed_qty(BTC)
+
+    assert left(venue_order(STOP)) == 2, "it rested untouched when the size was taken"
+    assert left() == 3, "it was not listed: what it executed may be in the size already"
+    assert left(venue_order(STOP), before=[shown(STOP, "0.4", 9)]) == 3, "so may a part of it"
+
+
+def test_a_size_is_taken_again_where_what_is_owed_and_what_a_person_bought_are_alike() -> None:
+    book = fold([*HELD, taken("1", 3, STOP), shown(STOP, "1", 9, ended=True)])
+
+    (again,) = mended(book, reading([venue_position("1")], seconds=20))
+    book.apply(again)
+
+    assert book.exposed_qty(BTC) == 1 and not book.positions["ps-abc-1-1"].is_protected
+    assert mended(book, reading([venue_position("1")], seconds=21)) == (), "said once"
 
 
 def test_a_stop_that_a_person_edited_before_we_heard_of_it_is_ours_and_not_an_orphan() -> None:
@@ -576,11 +622,7 @@ def test_it_stays_until_what_was_adopted_there_has_a_stop_of_its_own() -> None:
 
 def test_what_a_person_opens_after_our_stop_executed_untold_is_seen_although_the_sizes_agree() -> None:
     """Its fill came minutes late: book and venue showed the same contracts, and nobody gave the new ones a stop."""
-    ended = OrderShown(
-        at=at(5), client_order_id=STOP.client_order_id, qty=d(1), filled_qty=d(1), limit_price=None,
-        trigger_price=d(90), ended=True,
-    )  # fmt: skip
-    book, reopened = fold([*HELD, ended]), [venue_position("1")]
+    book, reopened = fold([*HELD, shown(STOP, "1", 5, ended=True)]), [venue_position("1")]
     first = reconcile.mismatches(book, reading(reopened, seconds=10), {})
 
     assert reconcile.mismatches(book, reading(seconds=10), {}) == {}, "flat, as the stop's end says"
