@@ -6,6 +6,7 @@ forgives them (I12, W25).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -44,6 +45,7 @@ from live.position import IllegalTransition, Order, Phase, Position, apply, open
 CLOSED_KEPT = 200
 FILL_OVERLAP = timedelta(minutes=10)  # how late a venue may tell of a fill
 IDS_KEPT = 12 * FILL_OVERLAP  # from a position's end: longer than anything of it may still be told
+UNSEEN = timedelta(minutes=2)  # equity is marked each minute: in a longer silence nobody could look
 IDS_FORGOTTEN_AT_ONCE = 50  # positions, for which the maps of ids are made anew
 
 
@@ -81,6 +83,7 @@ class Book:
         self.closed_at: dict[str, datetime] = {}
         self.naked_seconds_max = 0.0
         self.last_event_at: datetime | None = None
+        self._unseen: deque[tuple[datetime, timedelta]] = deque(maxlen=100)  # ends and lengths of such silences
         self._open_ids: dict[str, list[str]] = {}  # by symbol, in the order of their beginnings
         self._position_of_order: dict[str, str] = {}
         self._order_of_venue_id: dict[str, str] = {}
@@ -119,7 +122,9 @@ class Book:
         return [order for position in self.open_positions() for order in position.orders.values() if order.is_working]
 
     def doubted_orders(self, since: datetime) -> list[Order]:
-        """Orders concluded since then (UTC) never to have arrived."""
+        """Orders concluded since then (UTC) never to have arrived. Time in which nobody could look does not count."""
+        for ended_at, length in reversed(self._unseen):
+            since -= length if since < ended_at else timedelta()
         recent = (each for each in self.positions.values() if each.closed_at is None or each.closed_at >= since)
         orders = (order for position in recent for order in position.orders.values())
         return [order for order in orders if order.never_arrived and order.settled_at and order.settled_at >= since]
@@ -227,6 +232,8 @@ class Book:
                 pass
             case _:
                 assert_never(event)
+        if self.last_event_at and event.at - self.last_event_at >= UNSEEN:
+            self._unseen.append((event.at, event.at - self.last_event_at))
         self.last_event_at = event.at
 
     def _obey(self, asked: PersonAsked) -> None:

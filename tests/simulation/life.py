@@ -17,7 +17,7 @@ from live.model import TrailStep
 from live.settings import Settings
 from prodsafe.errors import GateRefused, LeaseLost, VenueUnreadable
 from tests.simulation import weather
-from tests.simulation.invariants import broken, restless
+from tests.simulation.invariants import broken, restarted, restless
 from tests.simulation.market import INSTRUMENTS
 from tests.simulation.stage import GRACE_SECONDS, SETTINGS, Crash, Stage
 from tests.simulation.weather import Faults
@@ -25,6 +25,7 @@ from tests.simulation.weather import Faults
 STEPS = 120
 QUIET_TICKS = 60
 LAST_TICKS = 12
+RESTS = 5
 SUPERVISOR_SECONDS = 5.0  # between two tries of a supervisor to start a worker
 
 
@@ -97,13 +98,22 @@ async def settle(stage: Stage, *, ticks: int = QUIET_TICKS) -> None:
         if stage.found:
             return
         await step(stage)
-    for _ in range(LAST_TICKS):  # who dies in the last tick has a successor, too, and an exit that began in it ends
-        if stage.found or (stage.worker is not None and not stage.worker.book.needs_haste()):
-            break
+    for _ in range(0 if stage.worker else LAST_TICKS):  # who dies in the last tick has a successor, too
         await step(stage)
     stage.effects_lived = len(stage.effects)
     if not stage.found and stage.worker is not None:
-        stage.found.extend(await restless(stage))
+        stage.found.extend(await _rest(stage))
+
+
+async def _rest(stage: Stage) -> list[str]:
+    """What the worker does without a cause, and what a restart changes. Time is one: an exit that was due in the
+    midst of the look at its rest, or an entry's end, gets time to be over."""
+    for _ in range(RESTS):
+        if not (news := await restless(stage)):
+            return await restarted(stage)
+        for _ in range(LAST_TICKS):
+            await step(stage)
+    return news
 
 
 async def step(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from live.events import (
     OrderUnknown,
     SymbolFrozen,
     SymbolThawed,
+    WorkerStarted,
 )
 from live.model import Fill, Leg, OrderSpec, Side, VenueOrder, VenueOrderStatus, VenuePosition
 from live.position import CancelOrder, OrderStatus, Phase, PlaceOrder, Policy, due
@@ -415,6 +416,20 @@ def test_an_unexplained_fill_waits_while_an_order_of_its_symbol_is_in_doubt() ->
 
     assert list(reconcile.new_fills(book, reading(fills=[fill(stop, "1", "90", 7)]))) == []
     assert list(reconcile.new_fills(book, reading(fills=[fill(stop, "1", "90", 7)], seconds=400)))
+
+
+def test_time_in_which_nobody_could_look_does_not_settle_a_doubt() -> None:
+    """Seed 5752: a stop concluded from silence had executed; the database was away for longer than the doubt lasts, and
+    its fill, which named nobody, was never joined to it."""
+    stop = spec(Leg.STOP, 5)
+    verdict = OrderRejected(at=at(6), client_order_id=stop.client_order_id, code="never-arrived", reason="silence")
+    started = WorkerStarted(at=at(306), version="0", host="h", pid=1, predecessor_clean=False)
+    book = fold([*HELD, intended(stop, 3), verdict, started])
+
+    def asked_for(seconds: float) -> bool:
+        return any(each.spec == stop for each in reconcile.to_look_up(book, reading(seconds=seconds)))
+
+    assert [asked_for(seconds) for seconds in (310, 480, 490)] == [True, True, False]
 
 
 def test_a_frozen_foreign_position_is_known_and_no_mismatch() -> None:
