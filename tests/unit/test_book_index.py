@@ -1,4 +1,4 @@
-"""The book knows the open positions of each symbol by name: always those, in that order, that a look at all would find."""
+"""The book knows the open positions of each symbol by name: those that a look at all would find, in their order."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from live.position import IllegalTransition, Position
 from tests.builders import BTC, accepted, approved, at, d, fill, intended, spec
 
 SYMBOLS = (BTC, "ETH/USD:USD")
-WORDS = ("enter", "enter", "adopt", "fill", "fill late", "take back", "take back", "close", "close", "reopen", "stop")
+WORDS = ("enter", "adopt", "fill", "fill late", "stop", "take back", "close", "reopen", "all cancelled")
 
 Move = tuple[str, int, int]
-moves = st.lists(st.tuples(st.sampled_from(WORDS), st.integers(0, 1), st.integers(0, 7)), max_size=60)
+_any = st.tuples(st.sampled_from(WORDS), st.integers(0, 1), st.integers(0, 7))
+_flat_but_for_its_stop: list[Move] = [(word, 0, 0) for word in ("enter", "fill", "stop", "take back", "close")]
+moves = st.builds(
+    lambda begun, then: _flat_but_for_its_stop[:begun] + then, st.integers(0, 5), st.lists(_any, max_size=60)
+)
 
 
 def told(played: Sequence[Move], book: Book) -> Iterator[Event]:
@@ -54,8 +58,8 @@ def happened(word: str, position: Position, number: int) -> Iterator[Event]:
                 seconds = number if word == "fill" else 0.5
                 once = fill(order.spec, "0.5", seconds=seconds, fill_id=f"f{number}")
                 yield Filled(at=now, client_order_id=order.spec.client_order_id, fill=once)
-        case "take back":
-            for order in orders:
+        case "take back" | "all cancelled":
+            for order in orders if word == "all cancelled" else orders[:1]:
                 yield OrderCancelled(at=now, client_order_id=order.spec.client_order_id)
         case "close" | "reopen":
             qty = d(0 if word == "close" else 1)
@@ -89,15 +93,18 @@ def test_the_open_positions_known_by_name_are_those_that_a_scan_finds(played: li
             assert_index_is_the_scan(book)
 
 
-def test_the_moves_reach_two_open_positions_of_a_symbol_and_forget_closed_ones() -> None:
+def test_the_moves_reach_several_open_positions_of_a_symbol_and_forget_closed_ones() -> None:
     """A property proves nothing about states that it never meets."""
-    beside: list[Move] = [("enter", 0, 0), ("take back", 0, 0), ("adopt", 0, 0), ("fill", 0, 1)]
+    beside_what_clears: list[Move] = [*_flat_but_for_its_stop, ("adopt", 0, 0)]
+    open_again_beside: list[Move] = [("enter", 0, 0), ("take back", 0, 0), ("adopt", 0, 0), ("fill", 0, 1)]
     many: list[Move] = [(word, 0, 0) for _ in range(4) for word in ("enter", "take back")]
+    books = []
     with patch("live.book.CLOSED_KEPT", 2):
-        crowded, forgetful = Book(), Book()
-        for book, played in ((crowded, beside), (forgetful, many)):
+        for played in (beside_what_clears, open_again_beside, many):
+            books.append(book := Book())
             for event in told(played, book):
                 book.apply(event)
+                assert_index_is_the_scan(book)
 
-    assert [position.id for position in crowded.open_positions()] == ["p1", "p3"]
-    assert list(forgetful.positions) == ["p5", "p7"]
+    assert [[position.id for position in book.open_positions()] for book in books] == [["p1", "p6"], ["p1", "p3"], []]
+    assert list(books[-1].positions) == ["p5", "p7"]
