@@ -45,7 +45,7 @@ from live.position import IllegalTransition, Order, Phase, Position, apply, open
 CLOSED_KEPT = 200
 FILL_OVERLAP = timedelta(minutes=10)  # how late a venue may tell of a fill
 IDS_KEPT = 12 * FILL_OVERLAP  # from a position's end: longer than anything of it may still be told
-UNSEEN = timedelta(minutes=2)  # equity is marked each minute: in a longer silence nobody could look
+UNSEEN = timedelta(minutes=2)  # equity is marked each minute of looks: in a longer silence nobody could look
 IDS_FORGOTTEN_AT_ONCE = 50  # positions, for which the maps of ids are made anew
 
 
@@ -83,7 +83,8 @@ class Book:
         self.closed_at: dict[str, datetime] = {}
         self.naked_seconds_max = 0.0
         self.last_event_at: datetime | None = None
-        self._unseen: deque[tuple[datetime, timedelta]] = deque(maxlen=100)  # ends and lengths of such silences
+        self._unseen: deque[tuple[datetime, timedelta]] = deque(maxlen=100)  # ends and lengths of such times
+        self._looked_at: datetime | None = None  # the newest mark, or a start since
         self._open_ids: dict[str, list[str]] = {}  # by symbol, in the order of their beginnings
         self._position_of_order: dict[str, str] = {}
         self._order_of_venue_id: dict[str, str] = {}
@@ -228,13 +229,20 @@ class Book:
                 self.flattening.pop(request_id, None)
             case EquityObserved():
                 self.equity = _marked(self.equity, event)
-            case WorkerStarted() | WorkerStopped():
+                self._looked(event.at)
+            case WorkerStarted():
+                if self._looked_at is not None:  # of the marks before the newest a boot reads none
+                    self._looked(event.at)
+            case WorkerStopped():
                 pass
             case _:
                 assert_never(event)
-        if self.last_event_at and event.at - self.last_event_at >= UNSEEN:
-            self._unseen.append((event.at, event.at - self.last_event_at))
         self.last_event_at = event.at
+
+    def _looked(self, at: datetime) -> None:
+        if self._looked_at is not None and at - self._looked_at >= UNSEEN:
+            self._unseen.append((at, at - self._looked_at))
+        self._looked_at = at
 
     def _obey(self, asked: PersonAsked) -> None:
         self.last_request_id = asked.request_id

@@ -86,7 +86,8 @@ class Decider:
                 # a symbol's newest row must be of its newest candle: a restart reads no other
                 if len(silent) >= MOST_AT_ONCE or (signal and any(each.symbol == feed.symbol for each in silent)):
                     await self._write(silent)
-                if signal is not None and not self._stopping():
+                # a successor hears of the newest alone; an older one is too late to be entered on
+                if signal is not None and not (opinion is news.opinions[-1] and self._stopping()):
                     await self._decide(feed.symbol, opinion, signal, look, listed, hold)
 
     async def _write(self, silent: list[Decided]) -> None:

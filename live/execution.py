@@ -100,7 +100,7 @@ class Execution:
                 self._witness(event)
             except IllegalTransition as illegal:
                 self._narrate(f"contradiction: {illegal}")
-                contradiction = f"{event.kind} contradicts the book: {illegal}"
+                contradiction = contradiction or f"{event.kind} contradicts the book: {illegal}"  # the rest follow
                 await self._journal.halt(contradiction, by="worker", cause=HaltCause.CONTRADICTION)
         return contradiction
 

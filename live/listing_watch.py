@@ -15,6 +15,7 @@ from prodsafe.errors import VenueUnreadable
 
 SECOND_READING = timedelta(minutes=1)  # how soon a list in doubt, or one that could not be read, is asked for again
 CONTRADICTED = timedelta(seconds=1)  # the same, while the venue itself says that our list is wrong
+PAUSE = 9  # times as long as a reading took that failed: a list that hangs holds up a tenth of all looks at most
 
 
 class ListingWatch:
@@ -86,13 +87,15 @@ class ListingWatch:
         """
         if not self._is_due() or (self._is_urgent() and not self._contradicted):
             return
+        began = self._clock.now()
         try:
             await self.read()
             self._contradicted = self._contradicted and bool(self._listing and self._listing.doubts)
             if self._contradicted:
                 self._due_at = self._clock.now() + CONTRADICTED
         except VenueUnreadable as unreadable:
-            self._due_at = self._clock.now() + (CONTRADICTED if self._contradicted else SECOND_READING)
+            soon = min(max(CONTRADICTED, PAUSE * (self._clock.now() - began)), SECOND_READING)
+            self._due_at = self._clock.now() + (soon if self._contradicted else SECOND_READING)
             self._narrate(f"the venue's list could not be read: {unreadable.refusals[0].cause}")
 
     def _is_due(self) -> bool:

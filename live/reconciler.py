@@ -107,11 +107,11 @@ class Reconciler:
                 differing.pop(symbol)
                 self.unexplained.pop(symbol, None)
         self.mismatches = differing
-        for mend in reconcile.unexplained_orders(self._book, reading, self._scope_hash):
-            await self._act_on(mend)
         gone = reconcile.no_longer_frozen(self._book, reading, self._scope_hash, self._no_longer_frozen)
         await record(*reconcile.thawed(gone, reading.began_at))
         self._no_longer_frozen = gone
+        for mend in reconcile.unexplained_orders(self._book, reading, self._scope_hash):  # may freeze what just thawed
+            await self._act_on(mend)
         self._tell(findings.findings(self._book, reading, differing, self._scope_hash))
 
     def _tell(self, found: Sequence[Finding]) -> None:

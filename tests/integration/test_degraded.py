@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,9 @@ from live.events import Ask, SymbolFrozen
 from live.journal import JournalUnavailable, unavailable
 from live.model import Leg, OrderSide, OrderType, VenueOrder, VenueOrderStatus
 from live.position import Phase
+from live.reconcile import FOREIGN
 from live.records import Row
+from live.strategy import News
 from tests.integration.test_flatten import ask
 from tests.integration.test_live_trading import BEGAN, BTC, SETTINGS, Stage, live_stops, the_position
 
@@ -141,6 +144,26 @@ async def test_a_symbol_frozen_for_an_order_in_our_name_thaws_when_it_is_gone_fo
     await stage.ticked(worker)
 
     assert worker.book.frozen == {}
+
+
+async def test_a_symbol_that_thaws_for_one_reason_lets_no_entry_out_while_there_is_another() -> None:
+    """A look lay between the thaw and the freeze for an order in our name, and a candle may close in it."""
+    stage = Stage()
+    worker = await stage.booted()
+    (feed,) = worker._feeds
+    news = feed.news
+
+    async def once_thawed(now: datetime) -> News:
+        return News() if worker.book.frozen else await news(now)
+
+    feed.news = once_thawed  # type: ignore[method-assign]
+    frozen = SymbolFrozen(at=stage.clock.now(), symbol=BTC, reason=f"{FOREIGN}: long 1 at 100")
+    await worker._execution.record(frozen)
+    lend_orders(stage, replace(THEIRS, client_order_id="ps-abc-0-1-e"))
+    await stage.ticked(worker, 65)
+
+    assert "is in our name" in worker.book.frozen[BTC]
+    assert stage.venue.sent == []
 
 
 async def test_a_corrupt_row_freezes_its_symbol_once_whatever_the_boots_and_a_person_thaws_it() -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from uuid import UUID, uuid4
 
 import psycopg
@@ -26,12 +27,16 @@ from live.events import (
     Filled,
     OrderAccepted,
     OrderIntended,
+    OrderRejected,
     PersonAsked,
     SymbolFrozen,
+    WorkerStarted,
 )
 from live.journal import Journal, JournalUnavailable, MemoryJournal, MemoryStore, PostgresJournal
 from live.model import Candle, Fill, Leg, OrderSide, OrderSpec, OrderType
+from live.position import NEVER_ARRIVED
 from live.reader import EquityPoint, open_reader
+from live.reconcile import DOUBT
 from live.records import JournalConflict, Row
 from live.status import HaltCause, Status
 from prodsafe.errors import DatabaseRefused, ExitCode, LeaseLost
@@ -40,6 +45,13 @@ from tests.builders import approved
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 SCOPE, OTHER_SCOPE = "account/krakenfutures/desk/test", "account/krakenfutures/other/test"
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def started(at: datetime) -> WorkerStarted:
+    return WorkerStarted(at=at, version="0", host="h", pid=1, predecessor_clean=True)
 
 
 def equity(amount: int | str) -> EquityObserved:
@@ -469,6 +481,20 @@ async def test_a_year_of_marks_and_decisions_is_not_read_and_the_book_is_the_sam
     assert len(loaded) == 1 + 3 + 1
     whole, short = fold(events), fold(loaded)
     assert (short.equity, short.decided, short.frozen) == (whole.equity, whole.decided, whole.frozen)
+
+
+async def test_a_doubt_that_is_over_does_not_come_back_because_a_boot_reads_no_old_marks(held: PostgresJournal) -> None:
+    """Their absence passed for time in which nobody could look, and each look after a boot asked for orders of days."""
+    lost, hours = OrderRejected(at=NOW, client_order_id="ps-1", code=NEVER_ARRIVED, reason="nowhere"), 8
+    marks = [replace(next_mark(None, Decimal(1), NOW, rebased=False), at=NOW + n * MINUTE) for n in range(60 * hours)]
+    restarts = [started(NOW + n * timedelta(hours=1)) for n in range(hours)]
+    events: list[Event] = [approved(position_id="p1"), intended("ps-1"), lost]
+    await held.append([*events, *sorted([*marks, *restarts], key=attrgetter("at"))])
+
+    book = fold([*(await held.load()).events, started(marks[-1].at + 10 * MINUTE)])
+
+    doubted = [book.doubted_orders(marks[-1].at + minutes * MINUTE - DOUBT) for minutes in (10, 11, 14)]
+    assert doubted == [[], [], []]
 
 
 async def test_marks_of_older_code_are_all_read_since_no_newer_one_sums_them_up(held: PostgresJournal) -> None:

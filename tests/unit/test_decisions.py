@@ -131,3 +131,14 @@ def test_a_signal_heard_while_a_stop_is_asked_for_is_left_to_the_successor() -> 
     feed = Told("A/USD:USD", [opinion("A/USD:USD", closed, signal=True)])
 
     assert decided(feed, stopping=lambda: asked.pop(0) if asked else True) == []
+
+
+def test_what_an_outage_left_is_denied_though_a_stop_is_asked_for_since_no_successor_hears_of_it() -> None:
+    """A boot has an opinion on the newest candle alone, and a row of a later one hides that an older has none."""
+    asked, closed = [False], NOW - timedelta(seconds=1)
+    ages = [(2, True), (1, False), (0, True)]
+    feed = Told("A/USD:USD", [opinion("A/USD:USD", closed - n * BAR, signal=signal) for n, signal in ages])
+
+    groups = decided(feed, stopping=lambda: asked.pop(0) if asked else True)
+
+    assert [each.closed_at for group in groups for each in group] == [closed - 2 * BAR, closed - BAR]

@@ -216,7 +216,8 @@ def test_an_entry_that_contradicts_the_book_is_not_sent() -> None:
     outcome = asyncio.run(desk.execution.enter(intent, entry_id, decision))
 
     assert isinstance(outcome, Denied) and outcome.code == "halted"
-    assert asyncio.run(desk.journal.latch()).halted
+    latch = asyncio.run(desk.journal.latch())
+    assert latch.halted and "is open already" in (latch.reason or ""), "the cause, not what follows from it"
     assert desk.door.sent == []
 
 

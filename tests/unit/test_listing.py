@@ -155,6 +155,7 @@ class World:
     lists: Mapping[str, Instrument] | None
     seconds: float = 0.0
     asked: int = 0
+    hangs_seconds: float = 0.0
     said: list[str] = field(default_factory=list)
 
     def now(self) -> datetime:
@@ -165,6 +166,7 @@ class World:
 
     async def instruments(self) -> dict[str, Instrument]:
         self.asked += 1
+        self.seconds += self.hangs_seconds
         if self.lists is None:
             raise unreadable("no answer")
         return dict(self.lists)
@@ -302,3 +304,20 @@ async def test_a_contradicted_list_that_cannot_be_read_is_not_asked_for_in_every
 
 async def test_a_contradicted_list_that_agrees_with_ours_is_read_once_a_second_however_often_it_refuses() -> None:
     assert await read_while_contradicted(MANY, seconds=3) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("hangs_seconds", [0.5, 3, 10])
+async def test_a_contradicted_list_that_hangs_takes_a_tenth_of_the_time_at_most(hangs_seconds: float) -> None:
+    """Each look waited for it, and a position whose stop was refused stayed naked beyond its bound."""
+    world = World(MANY)
+    one = watch(world, fold(NAKED))
+    world.seconds = -60
+    await one.read()
+    world.lists, world.seconds, asked, world.hangs_seconds = None, 0, world.asked, hangs_seconds
+
+    while world.seconds < 120:
+        one.contradicted()
+        await one.refresh()
+        world.seconds += 0.25
+
+    assert 1 < world.asked - asked <= 1 + 120 / (10 * hangs_seconds)

@@ -36,6 +36,7 @@ from tests.builders import (
     approved,
     at,
     d,
+    equity,
     fill,
     filled,
     instrument,
@@ -424,7 +425,7 @@ def test_time_in_which_nobody_could_look_does_not_settle_a_doubt() -> None:
     stop = spec(Leg.STOP, 5)
     verdict = OrderRejected(at=at(6), client_order_id=stop.client_order_id, code="never-arrived", reason="silence")
     started = WorkerStarted(at=at(306), version="0", host="h", pid=1, predecessor_clean=False)
-    book = fold([*HELD, intended(stop, 3), verdict, started])
+    book = fold([equity(), *HELD, intended(stop, 3), verdict, equity("10000", 6), started])
 
     def asked_for(seconds: float) -> bool:
         return any(each.spec == stop for each in reconcile.to_look_up(book, reading(seconds=seconds)))
