@@ -35,21 +35,22 @@ class Plan(NamedTuple):
 
     sends: int
     rounds: int  # of ticks
+    plays: int  # of all those rounds
     hours: int  # of the simulated day
     limits: Limits
 
 
-WHOLE = Plan(sends=400, rounds=110, hours=24, limits=LIMITS)
+WHOLE = Plan(sends=400, rounds=110, plays=3, hours=24, limits=LIMITS)
 # a p99 needs a hundred ticks, and an hour or two of a day prove no absence of growth
 QUICK_LIMITS = {name: limit for name, limit in LIMITS.items() if name not in ("tick_50_ms_p99", "growth_mib")}
-QUICK = Plan(sends=60, rounds=8, hours=1, limits=QUICK_LIMITS)
+QUICK = Plan(sends=60, rounds=8, plays=1, hours=1, limits=QUICK_LIMITS)
 
 
 def measure(plan: Plan) -> tuple[Figures, Figures]:
     with open_server() as server:
         migrate(server.url, SETS, wait_seconds=10.0, report=lambda line: None)
         figures, ratios = wire.measure(server.url, plan.sends)
-    more, more_ratios = ticks.measure(plan.rounds, FEW, MANY)
+    more, more_ratios = ticks.measure(plan.rounds, FEW, MANY, plays=plan.plays)
     return figures | more | memory.measure(FEW, plan.hours), ratios | more_ratios
 
 

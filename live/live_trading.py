@@ -47,6 +47,12 @@ MEASURES_REFUSED = frozenset({"invalidPrice", "invalidSize"})  # as Kraken Futur
 VENUE_DELAY = timedelta(seconds=1)  # how long the venue may take to show an order that it accepted in time
 
 
+def collect_garbage() -> None:
+    """For a pause, in which it delays nothing; left to itself the collector takes its turns in the midst of a look."""
+    oldest, due = 2, gc.get_threshold()
+    gc.collect(oldest if gc.get_count()[oldest] >= due[oldest] else oldest - 1)
+
+
 class LiveTrading:
     """The one loop that trades an account. Everything it touches is handed in; it reads no environment."""
 
@@ -297,7 +303,7 @@ class LiveTrading:
             await self._execution.record(FlattenDone(at=self._clock.now(), request_id=number))
             self._narrate(f"flat, as asked by request {number}")
         self._flat_at_last_look = flat
-        self._observe(flattening=tuple(word for words in left.values() for word in words))
+        self._note(flattening=tuple(word for words in left.values() for word in words))
 
     async def _reconcile(self, look: Look) -> None:
         """Bring the book to what the venue shows, each mend an event first."""
@@ -376,7 +382,7 @@ class LiveTrading:
     async def _pause(self) -> None:
         hasty = self.book.needs_haste() or bool(self._reconciler.mismatches)
         seconds = self.settings.live_fast_tick_seconds if hasty else self.settings.live_tick_seconds
-        gc.collect(1)  # here it delays nothing; some tick would wait for it
+        collect_garbage()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._awake.wait(), seconds)
         self._awake.clear()

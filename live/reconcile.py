@@ -414,6 +414,8 @@ def no_longer_frozen(book: Book, reading: Reading, scope_hash: str, before: Mapp
 
 
 def _gone(book: Book, reading: Reading, scope_hash: str) -> dict[str, str]:
+    if not book.frozen:
+        return {}
     found = {}
     in_our_name = {seen.symbol for seen in strangers(book, reading, scope_hash)}
     for symbol, reason in book.frozen.items():

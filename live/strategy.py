@@ -16,7 +16,7 @@ from live.smc.reasons import Code
 from live.smc.snapshot import SnapshotRefused
 
 PUBLISH_DELAY = timedelta(seconds=1)  # a venue shows a closed bar a moment after it closed
-SAVE_EVERY = 64  # candles; those since are read again at boot, in the request that asks for the newest
+SAVE_EVERY = 128  # candles; those since are read again at boot, in the request that asks for the newest
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from common.frame import say
 from common.pairs import Figures, spread
 
 from execution_parts.desk import BEGAN, WARM_UP, DeskClock, DeskVenue, Shelf, trader
+from live.live_trading import collect_garbage
 from live.market import TIMEFRAMES
 from live.smc.parameters import SmcParameters
 from live.strategy import Feed
@@ -63,7 +64,7 @@ class Crowd:
         self._venue.at(BEGAN + number * TIMEFRAMES[TRADED] + JUST_AFTER)
         for each in self._others:
             each.at(number)
-        gc.collect(1)  # as the worker does in its pause
+        collect_garbage()  # as the worker does in its pause
         began = time.process_time()
         await self._worker.tick()
         ticked = time.process_time() - began
@@ -74,7 +75,7 @@ class Crowd:
     async def quiet(self, number: int) -> float:
         """Seconds of a tick with no new candle, which nearly all of them are."""
         self._venue.at(BEGAN + number * TIMEFRAMES[TRADED] + JUST_AFTER + timedelta(seconds=5))
-        gc.collect(1)
+        collect_garbage()
         began = time.process_time()
         await self._worker.tick()
         return time.process_time() - began
@@ -85,6 +86,7 @@ async def _measure(rounds: int, sizes: tuple[int, ...]) -> dict[str, list[float]
     for crowd in crowds:
         say(f"warming up {crowd.symbols} symbols on {len(OTHERS) + 1} timeframes")
         await crowd.boot()
+    gc.unfreeze()
     gc.collect()
     gc.freeze()  # the desk's hundred thousand candles are no part of a worker, and looking through them is not its time
     taken: dict[str, list[float]] = {}
@@ -98,13 +100,15 @@ async def _measure(rounds: int, sizes: tuple[int, ...]) -> dict[str, list[float]
     return taken
 
 
-def measure(rounds: int, few: int, many: int) -> tuple[Figures, Figures]:
-    """many_beside_few: the time per symbol among many beside that among few; 1 is linear."""
-    say(f"ticks of {few} and of {many} symbols, {rounds} rounds")
-    taken = asyncio.run(_measure(rounds, (few, many)))
+def measure(rounds: int, few: int, many: int, *, plays: int) -> tuple[Figures, Figures]:
+    """many_beside_few: the time per symbol among many beside that among few; 1 is linear. one_play: as it came."""
+    say(f"ticks of {few} and of {many} symbols, {rounds} rounds, played {plays} times")
+    played = [asyncio.run(_measure(rounds, (few, many))) for _ in range(plays)]
+    taken = {name: [min(times) for times in zip(*(play[name] for play in played), strict=True)] for name in played[0]}
     figures: Figures = {}
     for name, times in taken.items():
         figures |= spread(f"{name}_ms", times, 1e3)
+    figures |= spread(f"one_play_tick_{few}_ms", played[0][f"tick_{few}"], 1e3)
     ratios: Figures = {}
     for kind in ("tick", "four_timeframes_tick", "quiet_tick"):
         pairs = zip(taken[f"{kind}_{few}"], taken[f"{kind}_{many}"], strict=True)
