@@ -420,7 +420,7 @@ def _gone(book: Book, reading: Reading, scope_hash: str) -> dict[str, str]:
     in_our_name = {seen.symbol for seen in strangers(book, reading, scope_hash)}
     for symbol, reason in book.frozen.items():
         if reason.startswith(FOREIGN) and (theirs := reading.signed_qty(symbol)) in (0, book.exposed_qty(symbol)):
-            found[symbol] = "fills told late explain the position" if theirs else "the foreign position is gone"
+            found[symbol] = "all that the venue holds is in the book" if theirs else "the foreign position is gone"
         elif IN_OUR_NAME in reason and symbol not in in_our_name:
             found[symbol] = "the order in our name is gone"
     return found

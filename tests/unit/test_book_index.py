@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,7 +85,8 @@ def assert_index_is_the_scan(book: Book) -> None:
 @given(moves)
 def test_the_open_positions_known_by_name_are_those_that_a_scan_finds(played: list[Move]) -> None:
     """Closed, open again beside another, dropped, taken from the venue, refused: after every event."""
-    with patch("live.book.CLOSED_KEPT", 2):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("live.book.CLOSED_KEPT", 2)
         book = Book()
         for event in told(played, book):
             with suppress(IllegalTransition):
@@ -99,7 +100,8 @@ def test_the_moves_reach_several_open_positions_of_a_symbol_and_forget_closed_on
     open_again_beside: list[Move] = [("enter", 0, 0), ("take back", 0, 0), ("adopt", 0, 0), ("fill", 0, 1)]
     many: list[Move] = [(word, 0, 0) for _ in range(4) for word in ("enter", "take back")]
     books = []
-    with patch("live.book.CLOSED_KEPT", 2):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("live.book.CLOSED_KEPT", 2)
         for played in (beside_what_clears, open_again_beside, many):
             books.append(book := Book())
             for event in told(played, book):
