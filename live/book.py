@@ -45,8 +45,8 @@ from live.position import IllegalTransition, Order, Phase, Position, apply, open
 CLOSED_KEPT = 200
 FILL_OVERLAP = timedelta(minutes=10)  # how late a venue may tell of a fill
 IDS_KEPT = 12 * FILL_OVERLAP  # from a position's end: longer than anything of it may still be told
-UNSEEN = timedelta(minutes=2)  # equity is marked each minute of looks: in a longer silence nobody could look
 IDS_FORGOTTEN_AT_ONCE = 50  # positions, for which the maps of ids are made anew
+UNSEEN = timedelta(minutes=2)  # equity is marked each minute of looks: in a longer silence nobody could look
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class ListingWatch:
         self._alert = alert
         self._listing: Listing | None = None
         self._due_at: datetime | None = None
-        self._asked_at: datetime | None = None
+        self._asked_at = clock.now() - CONTRADICTED  # never yet: a first contradiction waits for nothing
         self._contradicted = False
 
     @property
@@ -78,7 +78,7 @@ class ListingWatch:
         """The venue refused a price or a size that our list allows: a new tick or step, and a stop may wait for it."""
         if not self._contradicted:
             self._contradicted = True
-            self._due_at = self._asked_at + CONTRADICTED if self._asked_at else self._clock.now()
+            self._due_at = self._asked_at + CONTRADICTED
 
     async def refresh(self) -> None:
         """Ask again when it is time; a list that cannot be read leaves the last good one in place.
@@ -87,14 +87,13 @@ class ListingWatch:
         """
         if not self._is_due() or (self._is_urgent() and not self._contradicted):
             return
-        began = self._clock.now()
         try:
             await self.read()
             self._contradicted = self._contradicted and bool(self._listing and self._listing.doubts)
             if self._contradicted:
                 self._due_at = self._clock.now() + CONTRADICTED
         except VenueUnreadable as unreadable:
-            soon = min(max(CONTRADICTED, PAUSE * (self._clock.now() - began)), SECOND_READING)
+            soon = min(max(CONTRADICTED, PAUSE * (self._clock.now() - self._asked_at)), SECOND_READING)
             self._due_at = self._clock.now() + (soon if self._contradicted else SECOND_READING)
             self._narrate(f"the venue's list could not be read: {unreadable.refusals[0].cause}")
 

@@ -113,7 +113,7 @@ def closed(candles: Iterable[Candle], now: datetime) -> list[Candle]:
 
     The venue's last row is usually still open; it is dropped. Raises BadCandles where a closed one cannot be true.
     """
-    finished = [candle for candle in candles if candle.opened_at + candle.timeframe <= now]
+    finished = [candle for candle in candles if candle.closed_at <= now]
     for candle in finished:
         if wrong := problems(candle):
             raise BadCandles(f"{candle.symbol} {candle.opened_at.isoformat()}: {'; '.join(wrong)}")
